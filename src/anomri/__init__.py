@@ -1,0 +1,1 @@
+"""anomri: is this MRI scan normal, why not, and where not."""

@@ -1,0 +1,154 @@
+"""Voxel grids in millimetres, and carrying a map from one grid to another.
+
+World coordinates are RAS+: x grows to the patient's right, y to the front, z to the head, in millimetres. Arrays are
+indexed [X, Y, Z]. Every affine maps voxel indices to world coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anomri.errors import InputError
+
+__all__ = ["Geometry", "apply_affine", "carry", "carry_known", "orientation_code"]
+
+FloatArray = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Geometry:
+    """A voxel grid in the world.
+
+    Parameters
+    ----------
+    shape : number of voxels along X, Y, Z.
+    affine : (4, 4) float64, voxel index → world RAS mm.
+
+    Raises
+    ------
+    InputError : the affine is not finite, not invertible, or the shape is not three positive sizes.
+    """
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        affine = np.array(self.affine, dtype=np.float64)
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise InputError(
+                f"a grid of shape {self.shape} is not a volume", remedy="Give a 3D image.", code="geometry"
+            )
+        if affine.shape != (4, 4) or not np.isfinite(affine).all():
+            raise InputError(
+                "the affine is not a finite 4 × 4 matrix", remedy="Repair the image's header.", code="geometry"
+            )
+        if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+            raise InputError("the affine is singular", remedy="Repair the image's header.", code="geometry")
+        affine.setflags(write=False)
+        object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along each axis, mm."""
+        lengths = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return (float(lengths[0]), float(lengths[1]), float(lengths[2]))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel, millilitres."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])) / 1000.0)
+
+    @property
+    def world_to_voxel(self) -> NDArray[np.float64]:
+        """(4, 4) world RAS mm → voxel index."""
+        inverse: NDArray[np.float64] = np.linalg.inv(self.affine)
+        return inverse
+
+    def same_grid(self, other: Geometry, tol_mm: float = 1e-3) -> bool:
+        """Whether both grids have the same shape and no corner lies further apart than `tol_mm`."""
+        if self.shape != other.shape:
+            return False
+        ends = [(0, n - 1) for n in self.shape]
+        corners = np.array([[x, y, z] for x in ends[0] for y in ends[1] for z in ends[2]], dtype=np.float64)
+        moved = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
+        return bool(np.abs(moved).max() <= tol_mm)
+
+
+def apply_affine(affine: FloatArray, points: FloatArray) -> NDArray[np.float64]:
+    """Map (n, 3) points through a (4, 4) affine."""
+    mapped: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
+    return mapped
+
+
+def orientation_code(affine: FloatArray) -> str:
+    """Direction each voxel axis grows towards, e.g. ``RAS`` or ``LPI`` (the closest one where the grid is oblique)."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    code = [""] * 3
+    free_world, free_axis = [0, 1, 2], [0, 1, 2]
+    while free_axis:
+        world, axis = max(((w, a) for w in free_world for a in free_axis), key=lambda p: abs(directions[p]))
+        code[axis] = "RAS"[world] if directions[world, axis] > 0 else "LPI"[world]
+        free_world.remove(world)
+        free_axis.remove(axis)
+    return "".join(code)
+
+
+def carry(
+    values: FloatArray,
+    source: Geometry,
+    target: Geometry,
+    world: FloatArray | None = None,
+    *,
+    order: int = 1,
+    outside: float = 0.0,
+) -> NDArray[np.float32]:
+    """Resample `values` from the grid `source` to the grid `target`.
+
+    Parameters
+    ----------
+    values : (X, Y, Z) on `source`; finite.
+    world : (4, 4) matrix taking a point of the source's world to the target's world, mm; identity where None.
+    order : 0 nearest, 1 linear, 3 cubic.
+    outside : value of target voxels that lie outside the source grid.
+
+    Returns
+    -------
+    (X', Y', Z') float32 on `target`.
+    """
+    matrix: NDArray[np.float64] = source.world_to_voxel
+    if world is not None:
+        matrix = matrix @ np.linalg.inv(np.asarray(world, dtype=np.float64))
+    matrix = matrix @ target.affine
+    out = np.empty(target.shape, dtype=np.float32)
+    ndimage.affine_transform(
+        np.asarray(values, dtype=np.float32),
+        matrix[:3, :3],
+        offset=matrix[:3, 3],
+        output=out,
+        order=order,
+        mode="constant",
+        cval=outside,
+    )
+    return out
+
+
+def carry_known(
+    values: FloatArray, source: Geometry, target: Geometry, world: FloatArray | None = None
+) -> NDArray[np.float32]:
+    """Resample a map that is `nan` where it knows nothing; what was unknown stays `nan`.
+
+    A target voxel is known where at least half of what it is interpolated from was known; its value is the
+    weighted mean of the known part alone, so the border of the known region is never diluted.
+    """
+    known = np.isfinite(values)
+    weight = carry(known.astype(np.float32), source, target, world)
+    total = carry(np.where(known, values, 0.0), source, target, world)
+    out = np.full(target.shape, np.nan, dtype=np.float32)
+    seen = weight >= 0.5
+    out[seen] = total[seen] / weight[seen]
+    return out

@@ -1,0 +1,146 @@
+"""The verdict on one scan, as it goes to disk: `result.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Driver",
+    "Finding",
+    "InputRecord",
+    "MetricDeviation",
+    "ModelRecord",
+    "Result",
+    "SliceScore",
+    "Thresholds",
+    "Verdict",
+]
+
+SCHEMA_VERSION = 1
+
+Verdict = Literal["pass", "warn", "fail", "out_of_scope", "unreadable"]
+JUDGED = ("pass", "warn", "fail")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class InputRecord(_Record):
+    """The file as it was found."""
+
+    sha256: str
+    format: str
+    shape: tuple[int, int, int] | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+    orientation: str | None = None
+
+
+class ModelRecord(_Record):
+    """The model that judged."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Finding(_Record):
+    """A connected part of the heatmap above a level that a healthy scan exceeds anywhere with probability ≤ α.
+
+    `centroid_mm` is in the scan's world (RAS, mm); `peak` and `mean` are on the heatmap's scale.
+    """
+
+    centroid_mm: tuple[float, float, float]
+    volume_mm3: float
+    peak: float
+    mean: float
+    direction: Literal["darker", "brighter"] | None = None
+    region: str | None = None
+
+
+class MetricDeviation(_Record):
+    """One image quality metric beside its range in the normals that trained the model.
+
+    `deviation` counts robust standard deviations from the normals' median; `usually_means` says in a few words what
+    a value on that side usually comes from.
+    """
+
+    name: str
+    value: float
+    normal_low: float
+    normal_high: float
+    deviation: float
+    usually_means: str
+
+
+class Driver(_Record):
+    """What a verdict rests on. The shares of all drivers add up to 1."""
+
+    kind: Literal["local", "quality", "scope"]
+    branch: str
+    share: float
+    score: float
+    metrics: tuple[MetricDeviation, ...] = ()
+
+
+class Thresholds(_Record):
+    """Scores at which the verdict turns, and the false-alarm rates they stand for."""
+
+    warn: float
+    fail: float
+    warn_rate: float
+    fail_rate: float
+    finding_level: float | None = None
+
+
+class SliceScore(_Record):
+    """Largest heatmap value in one axial slice; `index` counts along the input's own axis closest to feet–head."""
+
+    index: int
+    score: float
+
+
+class Result(_Record):
+    """Everything anomri says of one scan.
+
+    `score`, `p_value`, `robust_z` are null where the scan was not scored. `p_value_interval` is the 95 % interval
+    of the p-value given how few normals stand behind it. `reference_scores` are the out-of-fold scores of the normals
+    the scan was judged against, sorted. A scan that trained the model is marked `in_training`, and judged by
+    its own out-of-fold score.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    scan_id: str
+    input: InputRecord
+    model: ModelRecord
+    verdict: Verdict
+    reason: str
+    score: float | None = None
+    robust_z: float | None = None
+    p_value: float | None = None
+    p_value_interval: tuple[float, float] | None = None
+    n_normals: int
+    reference_scores: tuple[float, ...]
+    in_training: bool = False
+    approximate: bool = False
+    drivers: tuple[Driver, ...] = ()
+    thresholds: Thresholds | None = None
+    slices: tuple[SliceScore, ...] = ()
+    slice_axis: int | None = None
+    findings: tuple[Finding, ...] = ()
+    quality: dict[str, float | None] = {}
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _a_verdict_has_a_score_and_a_refusal_a_reason(self) -> Result:
+        if self.verdict in JUDGED and (self.score is None or self.p_value is None or self.thresholds is None):
+            raise ValueError(f"verdict {self.verdict!r} without score, p_value and thresholds")
+        if self.verdict == "unreadable" and self.score is not None:
+            raise ValueError("an unreadable scan has no score")
+        if not self.reason:
+            raise ValueError("a result without a reason")
+        return self

@@ -1,0 +1,87 @@
+"""One file per method, and the table of them all.
+
+A method is added by its file and one row here; nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from typing import cast
+
+from anomri.errors import ModelError
+from anomri.methods.method import Config, FitReport, Method, Preset
+
+__all__ = ["METHODS", "Config", "Entry", "FitReport", "Method", "Preset", "load_method", "load_preset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of `METHODS`.
+
+    Parameters
+    ----------
+    module, name : where the class stands.
+    presets : names in the module's ``PRESETS``; the first is the default.
+    summary : one line for ``anomri methods``.
+    needs_torch : whether it trains a network.
+    """
+
+    module: str
+    name: str
+    presets: tuple[str, ...]
+    summary: str
+    needs_torch: bool = False
+
+
+METHODS: dict[str, Entry] = {
+    "zatlas": Entry(
+        "anomri.methods.zatlas", "ZAtlas", ("zatlas", "zatlas-tiny"), "robust voxel-wise z-scores against an atlas"
+    ),
+    "iqm1c": Entry(
+        "anomri.methods.iqm1c", "IQM1C", ("iqm1c", "iqm1c-tiny"), "one-class model of image quality metrics"
+    ),
+    "autoencoder": Entry(
+        "anomri.methods.autoencoder",
+        "Autoencoder",
+        ("autoencoder-small", "autoencoder", "autoencoder-spatial", "autoencoder2d-small", "autoencoder-tiny"),
+        "3D residual autoencoder (Luo et al. 2023)",
+        needs_torch=True,
+    ),
+}
+
+
+def load_method(name: str) -> type[Method]:
+    """The class behind a row of `METHODS`.
+
+    Raises
+    ------
+    ModelError : no such method; the message lists those there are and the closest one.
+    """
+    if name not in METHODS:
+        close = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ModelError(
+            f"there is no method {name!r}", remedy=f"Known: {', '.join(METHODS)}.{hint}", code="unknown_method"
+        )
+    entry = METHODS[name]
+    return cast("type[Method]", getattr(importlib.import_module(entry.module), entry.name))
+
+
+def load_preset(method: str, preset: str | None = None) -> tuple[str, Preset]:
+    """Name and content of a method's preset (the first one where none is named).
+
+    Raises
+    ------
+    ModelError : the method or the preset does not exist.
+    """
+    load_method(method)
+    entry = METHODS[method]
+    name = entry.presets[0] if preset is None else preset
+    presets = cast("dict[str, Preset]", importlib.import_module(entry.module).PRESETS)
+    if name not in presets:
+        raise ModelError(
+            f"{method} has no preset {name!r}", remedy=f"Known: {', '.join(entry.presets)}.", code="unknown_preset"
+        )
+    return name, presets[name]

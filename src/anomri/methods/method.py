@@ -1,0 +1,96 @@
+"""What every method promises; `tests/contracts/test_methods.py` holds each entry of `METHODS` to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from anomri.core.prepared import Prepared
+from anomri.core.reading import Reading
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["Config", "FitReport", "Method", "Preset"]
+
+
+class Config(BaseModel):
+    """Base of every method's settings: frozen, typed, no unknown field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a training left behind besides the weights.
+
+    Parameters
+    ----------
+    curves : by name (``train_loss``, ``validation_loss``), one number an epoch or step.
+    elapsed_s : wall time of the training.
+    notes : what the user should know.
+    """
+
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named setting of a method.
+
+    Parameters
+    ----------
+    config : the method's settings.
+    recipe : name of the preparation it was made for.
+    claim : one line: what it is, how long it takes on which machine, where that is measured.
+    """
+
+    config: Config
+    recipe: str
+    claim: str
+
+
+class Method(Protocol):
+    """Learns from normal scans, then says how far and where one scan departs from them.
+
+    A method is constructed with its config alone. `fit` and `examine` never change their input; `examine` gives the
+    same reading for the same scan and seed, alone or after any other scan.
+    """
+
+    config_type: ClassVar[type[Config]]
+    localises: ClassVar[bool]
+
+    def __init__(self, config: Config) -> None: ...
+
+    def fit(self, prepared: Sequence[Prepared], *, seed: int, fabric: Fabric | None, resume: Path | None) -> FitReport:
+        """Learn from normal scans.
+
+        Parameters
+        ----------
+        prepared : scans of normal subjects on one grid.
+        seed : of all randomness.
+        fabric : device and precision, for methods that train a network; None for the CPU.
+        resume : folder for checkpoints; a training that was killed goes on from there, bit-equal on a CPU.
+        """
+        ...
+
+    def examine(self, prepared: Prepared, *, seed: int) -> Reading:
+        """Read one scan; see `Reading` for what its map promises."""
+        ...
+
+    def state(self) -> Mapping[str, NDArray[np.generic]]:
+        """All that was learnt, as named arrays (float32, float16 or integers)."""
+        ...
+
+    @classmethod
+    def restore(cls, config: Config, state: Mapping[str, NDArray[np.generic]]) -> Self:
+        """A fitted method from its config and state; ModelError where a name or shape does not fit."""
+        ...
