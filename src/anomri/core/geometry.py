@@ -66,8 +66,7 @@ class Geometry:
     @property
     def world_to_voxel(self) -> NDArray[np.float64]:
         """(4, 4) world RAS mm → voxel index."""
-        inverse: NDArray[np.float64] = np.linalg.inv(self.affine)
-        return inverse
+        return _inverse(self.affine)
 
     def same_grid(self, other: Geometry, tol_mm: float = 1e-3) -> bool:
         """Whether both grids have the same shape and no corner lies further apart than `tol_mm`."""
@@ -77,6 +76,11 @@ class Geometry:
         corners = np.array([[x, y, z] for x in ends[0] for y in ends[1] for z in ends[2]], dtype=np.float64)
         moved = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
         return bool(np.abs(moved).max() <= tol_mm)
+
+
+def _inverse(matrix: FloatArray) -> NDArray[np.float64]:
+    inverse: NDArray[np.float64] = np.linalg.inv(np.asarray(matrix, dtype=np.float64)).astype(np.float64)
+    return inverse
 
 
 def apply_affine(affine: FloatArray, points: FloatArray) -> NDArray[np.float64]:
@@ -122,7 +126,7 @@ def carry(
     """
     matrix: NDArray[np.float64] = source.world_to_voxel
     if world is not None:
-        matrix = matrix @ np.linalg.inv(np.asarray(world, dtype=np.float64))
+        matrix = matrix @ _inverse(world)
     matrix = matrix @ target.affine
     out = np.empty(target.shape, dtype=np.float32)
     ndimage.affine_transform(

@@ -40,11 +40,14 @@ class InputRecord(_Record):
 
 
 class ModelRecord(_Record):
-    """The model that judged."""
+    """The model that judged; `cohort` and `validation` are the two sentences of its card that every page repeats."""
 
     name: str
     version: str
     sha256: str
+    cohort: str = ""
+    validation: str = ""
+    licence: str = ""
 
 
 class Finding(_Record):
