@@ -2,33 +2,39 @@
 
 A scanner the model has never seen shifts and stretches the scores of healthy people. With enough healthy scans of
 that site, their scores alone make the calibration. With fewer, the model's own normals are moved towards the site:
-their median and spread are drawn to those of the site's scans, the less the fewer these are. That keeps the false
-alarms near what was asked for in the typical case and promises nothing.
+their mean and standard deviation are drawn to those of the site's scans, the less the fewer these are. That keeps the
+false alarms near what was asked for in the typical case and promises nothing.
 
 How far to trust n site scans follows from a normal–normal model (Efron and Morris, J. Am. Stat. Assoc. 70, 1975): an
 estimate of variance v/n against a prior of variance τ² gets the weight n / (n + k), k = v/τ².
 
-* Location: the median of n normal deviates has the variance (π/2)/n in units of the spread. Published realised rates
-  off site, 7–17 % and 29–39 % where 5 % was nominal, are shifts of about 0.2–0.7 and 1.1–1.4 spreads; τ = 0.7 stands
-  in their middle. k = (π/2)/0.49 ≈ 3.2.
-* Scale: the logarithm of the MAD of n normal deviates has the variance 1.36/n (the MAD's efficiency is 0.37;
-  Rousseeuw and Croux, J. Am. Stat. Assoc. 88, 1993). τ = 0.35 lets a site's spread differ by a factor of 1.4 as a
-  matter of course. k = 1.36/0.1225 ≈ 11.
+* Location: the mean of n scores has the variance 1/n in units of their spread. Published realised rates off site,
+  7–17 % and 29–39 % where 5 % was nominal, are shifts of about 0.2–0.7 and 1.1–1.4 spreads; τ = 0.7 stands in their
+  middle. k = 1/0.49 ≈ 2.
+* Scale: the logarithm of the standard deviation of n scores has the variance (κ − 1)/4n, κ their kurtosis; 6 allows
+  for the long right tail of scan scores. τ = 0.35 lets a site's spread differ by a factor of 1.4 as a matter of
+  course. k = 1.25/0.1225 ≈ 10.
+
+Mean and standard deviation stand here instead of median and MAD because a MAD of three to five scans is so uncertain
+that moving by it does worse than not moving at all. Mean distance of the realised from the nominal 5 %, over 4,000
+simulated sites drawn from that prior, 60 own normals: unmoved 8.1 points; moved by 3, 5, 8, 18 site scans 6.4, 5.3,
+4.5, 3.4 points, by median and MAD 8.8, 7.2, 5.8, 4.5.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from anomri.calibration.normals import Calibration, Normal
-from anomri.calibration.tail import centre_spread, normals_needed
+from anomri.calibration.tail import normals_needed
 from anomri.errors import CalibrationError, DataLeak
 
 __all__ = ["LOCATION_K", "SCALE_K", "align_to_site"]
 
-LOCATION_K = (math.pi / 2.0) / 0.7**2
-SCALE_K = 1.36 / 0.35**2
+LOCATION_K = 1.0 / 0.7**2
+SCALE_K = 1.25 / 0.35**2
 
 
 def align_to_site(
@@ -101,11 +107,9 @@ def align_to_site(
 
 def _alignment(own: Sequence[float], site: Sequence[float]) -> tuple[float, float]:
     """Location and scale that carry the model's own scores to the site's, shrunk towards leaving them alone."""
-    own_centre, own_spread = centre_spread(own)
-    site_centre, site_spread = centre_spread(site)
+    own_mean, site_mean = float(np.mean(own)), float(np.mean(site))
+    own_spread, site_spread = (float(np.std(x, ddof=1)) if len(x) > 1 else 0.0 for x in (own, site))
     n = len(site)
-    centre = own_centre + (site_centre - own_centre) * n / (n + LOCATION_K)
-    scale = 1.0
-    if own_spread is not None and site_spread is not None:
-        scale = (site_spread / own_spread) ** (n / (n + SCALE_K))
-    return centre - scale * own_centre, scale
+    mean = own_mean + (site_mean - own_mean) * n / (n + LOCATION_K)
+    scale = (site_spread / own_spread) ** (n / (n + SCALE_K)) if own_spread > 0 and site_spread > 0 else 1.0
+    return mean - scale * own_mean, scale
