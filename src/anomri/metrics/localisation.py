@@ -1,0 +1,117 @@
+"""Whether a map points at the lesion. Higher is better; a scan without a lesion gives `nan`, never 0."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anomri.core.score import smooth_inside
+from anomri.errors import InputError
+from anomri.metrics.detection import average_precision
+
+__all__ = ["TopHit", "dice", "top_hit", "voxel_average_precision"]
+
+FloatMap = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+# Full width at half maximum of a Gaussian in standard deviations: 2 √(2 ln 2).
+FWHM_TO_SD = 1.0 / 2.3548200450309493
+
+
+class TopHit(NamedTuple):
+    """Whether the maximum of a map lies at the lesion.
+
+    `hit` is 1 or 0 (between where several voxels share the maximum: the share of them at the lesion); `chance` is what
+    a random voxel reaches; `distance_mm` runs from the maximum to the nearest lesion voxel, 0 inside.
+    """
+
+    hit: float
+    chance: float
+    distance_mm: float
+
+
+def top_hit(
+    values: FloatMap,
+    lesion: Mask,
+    *,
+    spacing_mm: tuple[float, float, float],
+    margin_mm: float = 5.0,
+    fwhm_mm: float = 3.0,
+) -> TopHit:
+    """Whether the maximum of the smoothed map lies in the lesion dilated by a margin.
+
+    Parameters
+    ----------
+    values : (X, Y, Z) map, `nan` where nothing was examined.
+    lesion : (X, Y, Z) truth.
+    spacing_mm : between voxel centres.
+    margin_mm : how far from the lesion still counts; measured between voxel centres.
+    fwhm_mm : of the Gaussian that smooths the map within what was examined; 0 for none.
+
+    Returns
+    -------
+    `TopHit`; all `nan` where there is no lesion.
+
+    Raises
+    ------
+    InputError : the shapes differ, or nothing was examined.
+    """
+    examined = _examined(values, lesion)
+    if not examined.any():
+        raise InputError("nothing was examined in this map", remedy="Give a map with values.", code="map_empty")
+    if not lesion.any():
+        return TopHit(float("nan"), float("nan"), float("nan"))
+    smooth: FloatMap = values
+    if fwhm_mm > 0:
+        sigma = tuple(fwhm_mm * FWHM_TO_SD / s for s in spacing_mm)
+        smooth = smooth_inside(values, examined, (sigma[0], sigma[1], sigma[2]))
+    distance_mm: NDArray[np.float64] = ndimage.distance_transform_edt(~lesion, sampling=spacing_mm)
+    near = distance_mm <= margin_mm
+    top = examined & (smooth == smooth[examined].max())
+    return TopHit(
+        hit=float(near[top].mean()), chance=float(near[examined].mean()), distance_mm=float(distance_mm[top].mean())
+    )
+
+
+def dice(prediction: Mask, lesion: Mask) -> float:
+    """2 |A ∩ B| / (|A| + |B|) of two masks.
+
+    Returns
+    -------
+    In [0, 1]; 0 for an empty prediction on a lesion, `nan` without a lesion.
+
+    Raises
+    ------
+    InputError : the shapes differ.
+    """
+    _same_shape(prediction, lesion)
+    if not lesion.any():
+        return float("nan")
+    return 2.0 * int((prediction & lesion).sum()) / (int(prediction.sum()) + int(lesion.sum()))
+
+
+def voxel_average_precision(values: FloatMap, lesion: Mask) -> float:
+    """Step-wise average precision of the voxels that were examined; see `average_precision`.
+
+    Returns
+    -------
+    In (0, 1]; `nan` where no examined voxel, or every one, is lesion.
+
+    Raises
+    ------
+    InputError : the shapes differ.
+    """
+    examined = _examined(values, lesion)
+    return average_precision(values[examined & ~lesion], values[examined & lesion]).value
+
+
+def _examined(values: FloatMap, lesion: Mask) -> Mask:
+    _same_shape(values, lesion)
+    return ~np.isnan(values)
+
+
+def _same_shape(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
+    if first.shape != second.shape:
+        raise InputError(f"shapes {first.shape} and {second.shape}", remedy="Give one grid.", code="lengths")
