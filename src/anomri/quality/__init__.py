@@ -1,1 +1,5 @@
+"""Image quality: tissue classes and metrics of the native voxels, as pure functions of arrays."""
 
+from anomri.quality.tissue import CSF, GREY, WHITE, Tissue, classify
+
+__all__ = ["CSF", "GREY", "WHITE", "Tissue", "classify"]
