@@ -1,0 +1,69 @@
+"""File names as the user gave them, turned into names that are safe to print, to write and to tell apart."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+__all__ = ["MAX_SCAN_ID", "bids_sequence", "is_image_name", "safe_id", "shown"]
+
+MAX_SCAN_ID = 100
+MAX_SHOWN = 256
+WALKED_ENDINGS = (".nii", ".nii.gz")
+KNOWN_ENDINGS = (".nii", ".hdr", ".img", ".mgh", ".mgz", ".nrrd", ".mha", ".mhd", ".dcm")
+# Names that Windows keeps for devices, whatever their ending.
+RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
+# BIDS 1.10, suffixes of anatomical images that name one contrast.
+BIDS_SEQUENCES = ("FLAIR", "PDw", "T1w", "T2starw", "T2w")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name has an ending that a walk through a folder takes for an image."""
+    return name.lower().endswith(WALKED_ENDINGS)
+
+
+def safe_id(path: Path) -> str:
+    """The file's own name without its ending, in the alphabet ``[A-Za-z0-9_.-]``.
+
+    At most `MAX_SCAN_ID` characters (a longer name is cut and ends in a hash of the whole), never empty, never
+    hidden, never a device name of Windows.
+    """
+    stem = path.name
+    if stem.lower().endswith(".gz"):
+        stem = stem[:-3]
+    for ending in KNOWN_ENDINGS:
+        if stem.lower().endswith(ending):
+            stem = stem[: -len(ending)]
+            break
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "scan"
+    if safe.split(".", 1)[0].lower() in RESERVED:
+        safe = f"scan-{safe}"
+    if len(safe) > MAX_SCAN_ID:
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+        safe = f"{safe[: MAX_SCAN_ID - 9]}-{digest}"
+    return safe
+
+
+def bids_sequence(path: Path) -> str | None:
+    """The contrast that a BIDS name states (``sub-01_T1w.nii.gz`` → ``T1w``), None for any other name."""
+    suffix = safe_id(path).rsplit("_", 1)[-1]
+    return suffix if suffix in BIDS_SEQUENCES else None
+
+
+def shown(text: str | os.PathLike[str]) -> str:
+    """A name as it may stand in a message: nothing in it can steer a terminal, and it is at most 256 characters long.
+
+    Control characters, line breaks, text-direction marks, zero-width characters and bytes that are not UTF-8 are
+    shown as Python escapes.
+    """
+    raw = os.fspath(text)
+    kept = "".join(c if c == " " or _is_visible(c) else c.encode("unicode_escape").decode("ascii") for c in raw)
+    return kept if len(kept) <= MAX_SHOWN else kept[: MAX_SHOWN - 1] + "…"
+
+
+def _is_visible(character: str) -> bool:
+    # Cc control, Cf format (direction marks, zero width), Cs lone surrogate, Zl and Zp line and paragraph separator.
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
