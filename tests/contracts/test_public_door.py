@@ -52,4 +52,14 @@ def test_importing_anomri_imports_nothing_heavy():
     code = "import sys, anomri; print(sorted({m.partition('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     loaded = set(ast.literal_eval(done.stdout))
-    assert not loaded & {"numpy", "scipy", "torch", "nibabel", "SimpleITK", "nilearn", "sklearn", "pydantic", "matplotlib"}
+    assert not loaded & {
+        "numpy",
+        "scipy",
+        "torch",
+        "nibabel",
+        "SimpleITK",
+        "nilearn",
+        "sklearn",
+        "pydantic",
+        "matplotlib",
+    }
