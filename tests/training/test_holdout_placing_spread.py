@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anomri.errors import InputError
+from anomri.training.holdout import hold_out
+from anomri.training.placing import place_centred
+from anomri.training.spread import SMALLEST_SPREAD, position_wise_spread
+
+SIDE = st.integers(1, 9)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=20), st.integers(0, 5), st.floats(0.05, 0.4))
+def test_a_subject_is_on_one_side(subjects: list[str], seed: int, share: float) -> None:
+    if len(set(subjects)) < 4:
+        with pytest.raises(InputError, match="too few"):
+            hold_out(subjects, share, seed=seed)
+        return
+    kept, out = hold_out(subjects, share, seed=seed)
+    assert sorted(kept + out) == list(range(len(subjects)))
+    names = {subjects[n] for n in out}
+    assert names.isdisjoint({subjects[n] for n in kept})
+    assert len(names) == max(2, round(share * len(set(subjects))))
+
+
+def test_the_choice_does_not_hang_on_the_order() -> None:
+    subjects = [f"s{n}" for n in range(20)]
+    _, out = hold_out(subjects, 0.2, seed=1)
+    _, reversed_out = hold_out(subjects[::-1], 0.2, seed=1)
+    assert {subjects[n] for n in out} == {subjects[::-1][n] for n in reversed_out}
+    assert out != hold_out(subjects, 0.2, seed=2)[1]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.tuples(SIDE, SIDE, SIDE), st.tuples(SIDE, SIDE, SIDE))
+def test_placing_there_and_back_returns_what_was_not_cut(
+    one: tuple[int, int, int], other: tuple[int, int, int]
+) -> None:
+    source = np.arange(1.0, np.prod(one) + 1).reshape(one)
+    there, back = np.zeros(other), np.zeros(one)
+    place_centred(source, there)
+    place_centred(there, back)
+    assert np.array_equal(back[back != 0], source[back != 0])
+    assert np.count_nonzero(back) == np.prod(np.minimum(one, other))
+
+
+def test_placing_centres() -> None:
+    target = np.zeros((5, 2))
+    place_centred(np.array([[1.0, 2.0, 3.0, 4.0]]), target)
+    assert np.array_equal(target, [[0, 0], [0, 0], [2, 3], [0, 0], [0, 0]])
+
+
+def test_spread_is_mean_and_standard_deviation_of_the_scans_that_know_the_voxel() -> None:
+    rng = np.random.default_rng(0)
+    errors = [rng.random((4, 5, 3)) for _ in range(6)]
+    regions = [rng.random((4, 5, 3)) < 0.9 for _ in range(6)]
+    mean, spread = position_wise_spread(errors, regions, sigma_voxels=1e-3)
+    for voxel in np.ndindex(4, 5, 3):
+        known = [e[voxel] for e, r in zip(errors, regions, strict=True) if r[voxel]]
+        if len(known) >= 2:
+            assert mean[voxel] == pytest.approx(np.mean(known), rel=1e-5)
+            assert spread[voxel] >= np.std(known, ddof=1) - 1e-6
+    assert spread.dtype == mean.dtype == np.float32
+
+
+def test_spread_has_a_floor_and_reaches_beyond_the_regions() -> None:
+    errors = [np.full((3, 3, 5), float(n)) for n in range(3)]
+    for error in errors:
+        error[0, 0, 0] = 1.0
+    region = np.ones((3, 3, 5), dtype=bool)
+    region[:, :, 4] = False
+    mean, spread = position_wise_spread(errors, [region] * 3, sigma_voxels=1e-3)
+    assert spread[0, 0, 0] == pytest.approx(SMALLEST_SPREAD)
+    assert spread[1, 1, 4] == pytest.approx(1.0)
+    assert mean[1, 1, 4] == pytest.approx(1.0)
+
+
+def test_spread_of_strangers_is_refused() -> None:
+    region = np.zeros((2, 2, 2), dtype=bool)
+    region[0] = True
+    with pytest.raises(InputError, match="overlap"):
+        position_wise_spread([np.ones((2, 2, 2))] * 2, [region, ~region], sigma_voxels=1.0)
+    with pytest.raises(InputError, match="vary"):
+        position_wise_spread([np.ones((2, 2, 2))] * 2, [region, region], sigma_voxels=1.0)
