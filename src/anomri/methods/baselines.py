@@ -1,0 +1,449 @@
+"""The trivial baselines a learned method has to beat before it may be called useful.
+
+    B0  Constant      a constant, or a random number             what a broken metric would show
+    B1  Volume        size and shape of the mask                 field of view, skull stripping, atrophy
+    B2  Intensity     mean, spread and quantiles of the values   gain and contrast
+    B3  Sharpness     noise, sharpness, entropy                  blur, noise, motion
+    B6  Asymmetry     |x − mirrored x|                           lesions of one side
+    B7  BlurResidual  |x − blurred x|                            what a blurry autoencoder gives for free
+    B8  Gradient      size of the gradient                       what an edge detector gives for free
+
+B1–B3 measure a few numbers; the score is the root mean square of their deviations from the normals. B6–B8 make a map,
+smooth it and count, voxel by voxel, by how many spreads it exceeds the normals; the score is the mean of the map's
+largest values. A deviation is (value − median) / spread, spread = 1.4826 · MAD with a floor.
+
+References
+----------
+Meissen F., Kaissis G., Rueckert D., "Challenging current semi-supervised anomaly segmentation methods for brain MRI",
+BrainLes 2021: how far maps as simple as these go. B5, the voxel-wise atlas, is the method `zatlas`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anomri.core.geometry import carry
+from anomri.core.prepared import Prepared
+from anomri.core.reading import Reading
+from anomri.core.score import MAD_TO_SD, mean_of_top_fraction, smooth_inside
+from anomri.errors import CalibrationError, ModelError
+from anomri.methods.method import Config, FitReport, Preset
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["PRESETS", "Asymmetry", "BlurResidual", "Constant", "Gradient", "Intensity", "Sharpness", "Volume"]
+
+FloatMap = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+State = Mapping[str, NDArray[np.generic]]
+
+# Least spread of a measured number, as a share of its median: below it lies rounding, not variety.
+SMALLEST_SPREAD = 1e-3
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+# Configs
+
+
+class ConstantConfig(Config):
+    """`random`: a uniform number in [0, 1) drawn from the scan's digest and the seed, instead of 0."""
+
+    random: bool = False
+
+
+class FeatureConfig(Config):
+    """Settings of B1–B3.
+
+    Parameters
+    ----------
+    metrics : image quality metrics that count beside what the baseline measures itself.
+    undefined_deviation : deviation of a metric that the normals have and a scan has not.
+    least_normals : fewer are refused.
+    """
+
+    metrics: tuple[str, ...] = ()
+    undefined_deviation: float = 10.0
+    least_normals: int = 5
+
+
+class VolumeConfig(FeatureConfig):
+    """See `FeatureConfig`."""
+
+    metrics: tuple[str, ...] = ("surface_excess", "ellipsoid_fill")
+
+
+class IntensityConfig(FeatureConfig):
+    """See `FeatureConfig`; `quantiles` of the prepared values inside the brain."""
+
+    metrics: tuple[str, ...] = ("dark_tail", "bright_tail")
+    quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class SharpnessConfig(FeatureConfig):
+    """See `FeatureConfig`."""
+
+    metrics: tuple[str, ...] = ("noise_level", "gradient_energy", "gradient_entropy", "curvature", "focus_entropy")
+
+
+class MapConfig(Config):
+    """Settings of B6–B8.
+
+    Parameters
+    ----------
+    smooth_mm : standard deviation of the Gaussian that smooths the map.
+    floor_percentile : spreads below this percentile of all spreads are raised to it.
+    coverage : a voxel has statistics where at least this share of the normals has a value.
+    top_fraction : share of the region's voxels whose mean is the score.
+    least_normals : fewer are refused.
+    """
+
+    smooth_mm: float = 4.0
+    floor_percentile: float = 5.0
+    coverage: float = 0.8
+    top_fraction: float = 0.01
+    least_normals: int = 5
+
+
+class BlurConfig(MapConfig):
+    """See `MapConfig`; `blur_voxels` is the standard deviation of the blur that plays the autoencoder."""
+
+    blur_voxels: float = 2.0
+
+
+# B0: nothing
+
+
+class Constant:
+    """B0: the same score for every scan, or one that has nothing to do with it."""
+
+    config_type: ClassVar[type[Config]] = ConstantConfig
+    localises: ClassVar[bool] = False
+
+    def __init__(self, config: Config) -> None:
+        if not isinstance(config, ConstantConfig):
+            raise _wrong_config(ConstantConfig)
+        self.config = config
+
+    def fit(
+        self,
+        prepared: Sequence[Prepared],  # noqa: ARG002 - there is nothing to learn
+        *,
+        seed: int,  # noqa: ARG002
+        fabric: Fabric | None = None,  # noqa: ARG002
+        resume: Path | None = None,  # noqa: ARG002
+    ) -> FitReport:
+        """Learns nothing."""
+        return FitReport()
+
+    def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:
+        """0, or a number that depends on the scan's digest and the seed alone."""
+        if not self.config.random:
+            return Reading(score=0.0)
+        digest = np.frombuffer(prepared.scan.source.sha256.encode(), dtype=np.uint8)
+        return Reading(score=float(np.random.default_rng([seed, *digest]).random()))
+
+    def state(self) -> State:
+        """Empty."""
+        return {}
+
+    @classmethod
+    def restore(cls, config: Config, state: State) -> Self:
+        """From a config and an empty state."""
+        _check_names(state, ())
+        return cls(config)
+
+
+# B1–B3: a few numbers
+
+
+class _Features:
+    """Root mean square deviation of named numbers; the three baselines differ in what they measure."""
+
+    config_type: ClassVar[type[Config]]
+    localises: ClassVar[bool] = False
+
+    def __init__(self, config: Config) -> None:
+        if not isinstance(config, FeatureConfig) or type(config) is not self.config_type:
+            raise _wrong_config(self.config_type)
+        self.config = config
+        self._state: dict[str, NDArray[np.float32]] = {}
+
+    def measure(self, prepared: Prepared) -> dict[str, float]:
+        """The baseline's own numbers of a scan, always the same names in the same order."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        prepared: Sequence[Prepared],
+        *,
+        seed: int,  # noqa: ARG002 - nothing here is random
+        fabric: Fabric | None = None,  # noqa: ARG002
+        resume: Path | None = None,  # noqa: ARG002
+    ) -> FitReport:
+        """Median and spread of every number over the normals."""
+        start = time.perf_counter()
+        _require(prepared, self.config.least_normals)
+        table = np.array([list(self._numbers(each).values()) for each in prepared], dtype=np.float64)
+        if not np.isfinite(table).all():
+            names = np.array(list(self._numbers(prepared[0])))[~np.isfinite(table).all(axis=0)]
+            raise CalibrationError(
+                f"undefined in some of the normal scans: {', '.join(names)}",
+                remedy="Leave the metric out of the config, or the scans out of the fit.",
+                code="undefined_metric",
+            )
+        centre = np.median(table, axis=0)
+        spread = MAD_TO_SD * np.median(np.abs(table - centre), axis=0)
+        spread = np.maximum(spread, SMALLEST_SPREAD * np.abs(centre))
+        # A number that is 0 in every normal has no scale of its own; its unit serves.
+        spread[spread == 0] = 1.0
+        self._state = {"centre": centre.astype(np.float32), "spread": spread.astype(np.float32)}
+        return FitReport(elapsed_s=time.perf_counter() - start)
+
+    def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002
+        """The root mean square deviation as the score, each ``deviation/…`` as a value."""
+        _require_fitted(self._state)
+        numbers = self._numbers(prepared)
+        deviation = (np.array(list(numbers.values())) - self._state["centre"]) / self._state["spread"]
+        deviation = np.where(np.isfinite(deviation), deviation, self.config.undefined_deviation)
+        values = {f"deviation/{name}": float(z) for name, z in zip(numbers, deviation, strict=True)}
+        return Reading(score=float(np.sqrt(np.mean(np.square(deviation)))), values=values)
+
+    def state(self) -> State:
+        """``centre`` and ``spread``: (n,) float32, the baseline's own numbers first, then the metrics."""
+        return dict(self._state)
+
+    @classmethod
+    def restore(cls, config: Config, state: State) -> Self:
+        """From a config and its state."""
+        method = cls(config)
+        method._state = _restored(state, ("centre", "spread"))
+        return method
+
+    def _numbers(self, prepared: Prepared) -> dict[str, float]:
+        """All numbers by name; `nan` where a metric is undefined."""
+        missing = [name for name in self.config.metrics if name not in prepared.quality]
+        if missing:
+            raise ModelError(
+                f"the scan comes without the quality metrics {', '.join(missing)}",
+                remedy="Prepare it with the model's own recipe.",
+                code="missing_metric",
+            )
+        metrics = {name: prepared.quality[name] for name in self.config.metrics}
+        return self.measure(prepared) | {name: np.nan if q is None else q for name, q in metrics.items()}
+
+
+class Volume(_Features):
+    """B1: volume of the mask, and how far its shape departs from a ball and an ellipsoid."""
+
+    config_type: ClassVar[type[Config]] = VolumeConfig
+
+    def measure(self, prepared: Prepared) -> dict[str, float]:
+        """Volume of the whole mask on the original grid, ml: registration would hide it."""
+        return {"volume_ml": prepared.brain.volume_ml}
+
+
+class Intensity(_Features):
+    """B2: mean, spread and quantiles of the prepared values, and the tails of the native ones."""
+
+    config_type: ClassVar[type[Config]] = IntensityConfig
+
+    def measure(self, prepared: Prepared) -> dict[str, float]:
+        """Statistics of the values inside the brain on the prepared grid."""
+        assert isinstance(self.config, IntensityConfig)
+        inside = prepared.scan.voxels[_brain(prepared)].astype(np.float64)
+        numbers = {"mean": float(inside.mean()), "sd": float(inside.std())}
+        quantiles = np.quantile(inside, self.config.quantiles)
+        return numbers | {f"q{q:g}": float(v) for q, v in zip(self.config.quantiles, quantiles, strict=True)}
+
+
+class Sharpness(_Features):
+    """B3: quality metrics alone, all together or (one name in the config) a single one."""
+
+    config_type: ClassVar[type[Config]] = SharpnessConfig
+
+    def measure(self, prepared: Prepared) -> dict[str, float]:  # noqa: ARG002
+        """Nothing beside the metrics."""
+        return {}
+
+
+# B6–B8: a map
+
+
+class _Deviation:
+    """A smoothed map in spreads above the normals' median; the three baselines differ in the map."""
+
+    config_type: ClassVar[type[Config]]
+    localises: ClassVar[bool] = True
+
+    def __init__(self, config: Config) -> None:
+        if not isinstance(config, MapConfig) or type(config) is not self.config_type:
+            raise _wrong_config(self.config_type)
+        self.config = config
+        self._state: dict[str, NDArray[np.float32]] = {}
+
+    def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
+        """The map of a scan, higher is more abnormal, and where it is known."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        prepared: Sequence[Prepared],
+        *,
+        seed: int,  # noqa: ARG002 - nothing here is random
+        fabric: Fabric | None = None,  # noqa: ARG002
+        resume: Path | None = None,  # noqa: ARG002
+    ) -> FitReport:
+        """Median and spread of the normals' maps in every voxel; seconds."""
+        start = time.perf_counter()
+        _require(prepared, self.config.least_normals)
+        maps, known = zip(*(self._smooth(each) for each in prepared), strict=True)
+        covered = np.mean(known, axis=0) >= self.config.coverage
+        columns = np.stack([m[covered] for m in maps])
+        columns[~np.stack([k[covered] for k in known])] = np.nan
+        centre = np.nanmedian(columns, axis=0)
+        spread = MAD_TO_SD * np.nanmedian(np.abs(columns - centre), axis=0)
+        spread = np.maximum(spread, np.percentile(spread, self.config.floor_percentile))
+        if not (spread > 0).all():
+            raise CalibrationError(
+                "the maps of the normal scans do not vary", remedy="Give different scans.", code="no_spread"
+            )
+        self._state = {"median": _everywhere(centre, covered), "spread": _everywhere(spread, covered)}
+        return FitReport(elapsed_s=time.perf_counter() - start)
+
+    def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002
+        """The signed deviation as the map, the mean of its largest share as the score."""
+        _require_fitted(self._state)
+        if self._state["median"].shape != prepared.scan.geometry.shape:
+            raise ModelError("the baseline lies on another grid", remedy="Use the model's own recipe.", code="grid")
+        region = prepared.region.mask
+        smooth, _ = self._smooth(prepared)
+        z = np.where(region, (smooth - self._state["median"]) / self._state["spread"], np.nan).astype(np.float32)
+        return Reading(score=mean_of_top_fraction(z[region], self.config.top_fraction), map=z, map_scale="z")
+
+    def state(self) -> State:
+        """``median`` and ``spread``: (X, Y, Z) float32."""
+        return dict(self._state)
+
+    @classmethod
+    def restore(cls, config: Config, state: State) -> Self:
+        """From a config and its state."""
+        method = cls(config)
+        method._state = _restored(state, ("median", "spread"))
+        return method
+
+    def _smooth(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
+        values, known = self.measure(prepared)
+        sx, sy, sz = (self.config.smooth_mm / s for s in prepared.scan.geometry.spacing_mm)
+        return smooth_inside(values, known, (sx, sy, sz)), known
+
+
+class Asymmetry(_Deviation):
+    """B6: how much a voxel differs from the one at the same place of the other side."""
+
+    config_type: ClassVar[type[Config]] = MapConfig
+
+    def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
+        """|x − mirrored x| about the plane x = 0 mm of the world, which is the mid-sagittal one of the template.
+
+        Where the other side lies outside the brain, the mirrored value is 0. A grid that is not symmetric about the
+        plane is interpolated linearly; the normals are blurred by it just the same.
+        """
+        voxels, grid = prepared.scan.voxels, prepared.scan.geometry
+        return np.abs(voxels - carry(voxels, grid, grid, MIRROR)), _brain(prepared)
+
+
+class BlurResidual(_Deviation):
+    """B7: the residual of an autoencoder that returns its input, only blurred."""
+
+    config_type: ClassVar[type[Config]] = BlurConfig
+
+    def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
+        """|x − G_σ x|, the blur taken inside the brain alone."""
+        assert isinstance(self.config, BlurConfig)
+        voxels, brain = prepared.scan.voxels, _brain(prepared)
+        return np.abs(voxels - smooth_inside(voxels, brain, self.config.blur_voxels)), brain
+
+
+class Gradient(_Deviation):
+    """B8: how steep the image is."""
+
+    config_type: ClassVar[type[Config]] = MapConfig
+
+    def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
+        """|∇x| by central differences, per mm; known where all six neighbours are brain."""
+        slopes = np.gradient(prepared.scan.voxels, *prepared.scan.geometry.spacing_mm)
+        steepness = np.sqrt(np.sum([np.square(s) for s in slopes], axis=0)).astype(np.float32)
+        return steepness, ndimage.binary_erosion(_brain(prepared))
+
+
+# What they share
+
+
+def _brain(prepared: Prepared) -> Mask:
+    brain: Mask = prepared.scan.voxels != 0
+    return brain
+
+
+def _everywhere(values: NDArray[np.floating], covered: Mask) -> FloatMap:
+    """Statistics on the whole grid: a voxel that too few normals cover takes those of the nearest covered one."""
+    grid = np.zeros(covered.shape, dtype=np.float32)
+    grid[covered] = values
+    nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    filled: FloatMap = grid[tuple(nearest)]
+    return filled
+
+
+def _require(prepared: Sequence[Prepared], least: int) -> None:
+    if len(prepared) < least:
+        raise CalibrationError(
+            f"{len(prepared)} normal scans are too few for a baseline",
+            remedy=f"Give at least {least}.",
+            code="too_few_normals",
+        )
+
+
+def _require_fitted(state: Mapping[str, object]) -> None:
+    if not state:
+        raise ModelError("the baseline has not been fitted", remedy="Fit or restore it first.", code="unfitted")
+
+
+def _wrong_config(kind: type[Config]) -> ModelError:
+    return ModelError(f"this baseline needs a {kind.__name__}", remedy="Use its own preset.", code="config")
+
+
+def _check_names(state: State, names: Sequence[str]) -> None:
+    if set(state) != set(names) or len({array.shape for array in state.values()}) > 1:
+        raise ModelError("these are not the weights of this baseline", remedy="Restore the file.", code="weights")
+
+
+def _restored(state: State, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    _check_names(state, names)
+    return {name: np.asarray(array, dtype=np.float32) for name, array in state.items()}
+
+
+# Presets
+
+
+def _preset(config: Config, what: str) -> Preset:
+    return Preset(config, "brain-t1", f"{what}; baseline, seconds on one core")
+
+
+PRESETS: dict[str, Preset] = {
+    "baseline-constant": _preset(ConstantConfig(), "score 0 for every scan"),
+    "baseline-random": _preset(ConstantConfig(random=True), "a random score"),
+    "baseline-volume": _preset(VolumeConfig(), "size and shape of the mask"),
+    "baseline-intensity": _preset(IntensityConfig(), "mean, spread and quantiles of the intensities"),
+    "baseline-sharpness": _preset(SharpnessConfig(), "noise, sharpness and entropy"),
+    "baseline-asymmetry": _preset(MapConfig(), "left–right differences"),
+    "baseline-blur": _preset(BlurConfig(), "residual of a blur of 2 voxels"),
+    "baseline-blur-4": _preset(BlurConfig(blur_voxels=4.0), "residual of a blur of 4 voxels"),
+    "baseline-gradient": _preset(MapConfig(), "size of the gradient"),
+}
