@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ class Reading:
     map : (X, Y, Z) float32 on the prepared grid, finite inside the region and `nan` outside, higher is more
         abnormal; None for a method that does not localise.
     expected : what the method expected to see, in prepared intensities; None where it has no such image.
+    map_scale : ``z`` where the map counts spreads of the normals, ``raw`` where it is the method's own.
     maps : further named maps on the prepared grid.
     values : further named numbers, for the report.
 
@@ -36,6 +38,7 @@ class Reading:
     score: float
     map: FloatMap | None = None
     expected: FloatMap | None = None
+    map_scale: Literal["raw", "z"] = "raw"
     maps: Mapping[str, FloatMap] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
 

@@ -1,1 +1,5 @@
+"""Recorded, undoable steps from a scan as read to a scan ready for a method."""
 
+from anomri.preparation.recipe import RECIPES, Recipe, prepare, recipe_named
+
+__all__ = ["RECIPES", "Recipe", "prepare", "recipe_named"]

@@ -1,0 +1,110 @@
+"""The verb `calibrate`: judge a finished model's scores against the normals of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_interval
+from anomri.core.prepared import Prepared
+from anomri.core.result import Thresholds
+from anomri.errors import CalibrationError
+from anomri.models import Model, write_model
+from anomri.models.fusion import fused_reading
+from anomri.pipeline.gather import Dropped, FitInput, gather
+from anomri.pipeline.score import read_branches
+from anomri.scope import second_look
+
+__all__ = ["CalibrateSummary", "calibrate"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CalibrateSummary:
+    """What a calibration ended with.
+
+    Parameters
+    ----------
+    n_normals : scans of the site that were used.
+    fail_interval : 95 % interval of the fail threshold; None where the alignment is approximate.
+    smallest_rate : the smallest false-alarm rate this number of normals can promise.
+    """
+
+    model: Model
+    n_normals: int
+    thresholds: Thresholds
+    fail_interval: tuple[float, float] | None
+    smallest_rate: float
+    approximate: bool
+    dropped: tuple[Dropped, ...]
+
+
+def calibrate(
+    model: Model,
+    scans: Sequence[FitInput],
+    out: Path,
+    *,
+    site: str,
+    alarm_rate: float | None = None,
+    jobs: int = 1,
+    report: Callable[[str], None] = lambda _line: None,
+) -> CalibrateSummary:
+    """Recalibrate a model on the normal scans of a site and write it as a new model.
+
+    Parameters
+    ----------
+    scans : of healthy subjects at the site; none may have trained the model.
+
+    Raises
+    ------
+    CalibrationError : none of the scans is in scope, or the rate cannot be promised.
+    DataLeak : a scan trained the model.
+    """
+    work = out.with_name(out.name + ".fit")
+    prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
+    kept: list[Prepared] = []
+    out_of_scope = list(dropped)
+    for scan in prepared:
+        reasons = second_look(scan, model.scope)
+        if reasons:
+            out_of_scope.append(Dropped(scan.scan.scan_id, "; ".join(reasons)))
+            report(f"{scan.scan.scan_id} left out: {'; '.join(reasons)}")
+        else:
+            kept.append(scan)
+    if not kept:
+        raise CalibrationError(
+            "none of the scans is what the model was made for", remedy="See the reasons above.", code="no_normals"
+        )
+    scalings = {b.record.name: b.record.scaling for b in model.branches if b.record.scaling is not None}
+    normals = []
+    for scan in kept:
+        reading = fused_reading(read_branches(model, scan), scalings)
+        peak = None if reading.map is None else float(np.nanmax(reading.map))
+        normals.append(
+            Normal(
+                scan_id=scan.scan.scan_id,
+                subject=scan.subject,
+                sha256=scan.scan.source.sha256,
+                score=reading.score,
+                peak=peak,
+                fold=0,
+            )
+        )
+        report(f"{scan.scan.scan_id} scored")
+    calibration = align_to_site(model.calibrated(), normals, site=site, alarm_rate=alarm_rate)
+    written = write_model(replace(model, calibration=calibration), out)
+    thresholds = calibration.thresholds()
+    interval = None
+    if not calibration.approximate:
+        interval = threshold_interval(calibration.reference_scores, calibration.alarm_rate)
+    return CalibrateSummary(
+        model=written,
+        n_normals=len(normals),
+        thresholds=thresholds,
+        fail_interval=interval,
+        smallest_rate=smallest_rate(len(normals)),
+        approximate=calibration.approximate,
+        dropped=tuple(out_of_scope),
+    )

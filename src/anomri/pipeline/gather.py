@@ -1,0 +1,130 @@
+"""Many normal scans, read and prepared for a fit: in parallel, remembered on disk, the unfit ones listed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+from anomri import io
+from anomri.core.prepared import Prepared
+from anomri.errors import AnomriError, DataLeak, InputError
+from anomri.pipeline.store import load_prepared, save_prepared
+from anomri.preparation import Recipe, prepare
+from anomri.scope import first_look
+
+__all__ = ["Dropped", "FitInput", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class FitInput:
+    """A normal scan on disk.
+
+    Parameters
+    ----------
+    subject : whom it belongs to; all scans of a subject stay on one side of every split.
+    """
+
+    path: Path
+    scan_id: str
+    subject: str
+    covariates: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A scan that could not be used, and why."""
+
+    scan_id: str
+    reason: str
+
+
+def gather(
+    scans: Sequence[FitInput],
+    recipe: Recipe,
+    folder: Path,
+    *,
+    jobs: int,
+    report: Callable[[str], None],
+) -> tuple[tuple[Prepared, ...], tuple[Dropped, ...]]:
+    """Read and prepare normal scans.
+
+    Parameters
+    ----------
+    folder : where prepared scans are kept between runs.
+    jobs : processes.
+    report : called with a line of progress.
+
+    Returns
+    -------
+    The prepared scans, sorted by their id, and those dropped because they could not be read, prepared, or are not
+    what the recipe is for.
+
+    Raises
+    ------
+    DataLeak : the same scan stands twice.
+    InputError : not one scan could be used.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept: list[Prepared] = []
+    dropped: list[Dropped] = []
+    tasks = [(scan, recipe, folder) for scan in sorted(scans, key=lambda s: s.scan_id)]
+    for number, (answer, (given, _, _)) in enumerate(zip(_answers(tasks, jobs), tasks, strict=True), start=1):
+        if isinstance(answer, Dropped):
+            dropped.append(answer)
+            report(f"[{number}/{len(tasks)}] {answer.scan_id} left out: {answer.reason}")
+            continue
+        prepared = load_prepared(answer)
+        if prepared is None:
+            raise InputError("a prepared scan vanished while fitting", remedy="Run the same command again.")
+        # What is stored hangs on the image alone; who it is of may have been corrected since.
+        kept.append(replace(prepared, subject=given.subject, covariates=dict(given.covariates)))
+        report(f"[{number}/{len(tasks)}] {prepared.scan.scan_id} prepared")
+    if not kept:
+        raise InputError("not one of the scans could be used", remedy="See the reasons above.", code="no_scans")
+    digests = [p.scan.source.sha256 for p in kept]
+    for prepared in kept:
+        if digests.count(prepared.scan.source.sha256) > 1:
+            raise DataLeak(
+                "the same image stands twice among the normals",
+                remedy="Give each scan once.",
+                scan=prepared.scan.scan_id,
+                code="duplicate",
+            )
+    return tuple(kept), tuple(dropped)
+
+
+def _answers(tasks: Sequence[tuple[FitInput, Recipe, Path]], jobs: int) -> Iterator[Path | Dropped]:
+    if jobs == 1:
+        yield from map(_prepare_one, tasks)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        yield from pool.map(_prepare_one, tasks)
+
+
+def _one_thread() -> None:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
+    given, recipe, folder = task
+    try:
+        digest = hashlib.sha256(given.path.read_bytes()).hexdigest()
+        known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
+        if load_prepared(known) is None:
+            scan = io.read(given.path, scan_id=given.scan_id)
+            reasons = first_look(scan).reasons
+            if reasons:
+                return Dropped(given.scan_id, "; ".join(reasons))
+            prepared = prepare(scan, recipe)
+            save_prepared(prepared, known)
+        return known
+    except AnomriError as error:
+        return Dropped(given.scan_id, f"{error.cause} ({error.code})")
+    except OSError as error:
+        return Dropped(given.scan_id, f"the file cannot be read ({error.strerror})")

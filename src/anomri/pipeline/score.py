@@ -1,0 +1,306 @@
+"""The verb `score`: one scan, one model, one outcome. Returns values, writes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from importlib import metadata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomri.calibration import Judgement
+from anomri.core.geometry import orientation_code
+from anomri.core.heatmap import Heatmap, findings_above, slice_scores
+from anomri.core.outcome import Outcome
+from anomri.core.prepared import Prepared
+from anomri.core.reading import FloatMap, Reading
+from anomri.core.region import Region
+from anomri.core.result import Driver, InputRecord, ModelRecord, Result, SliceScore, Verdict
+from anomri.core.scan import Scan
+from anomri.errors import AnomriError, PreparationFailed, about_scan
+from anomri.models import Model
+from anomri.models.fusion import fused_reading, shares
+from anomri.pipeline.words import deviations, judged_reason
+from anomri.preparation import prepare
+from anomri.scope import first_look, second_look
+
+__all__ = ["model_record", "read_branches", "score", "unreadable"]
+
+_PACKAGES = ("anomri", "numpy", "scipy", "SimpleITK", "nilearn", "scikit-learn", "torch")
+
+
+def score(
+    scan: Scan,
+    model: Model,
+    *,
+    mask: Region | None = None,
+    covariates: Mapping[str, float] | None = None,
+    alarm_rate: float | None = None,
+    timings: dict[str, float] | None = None,
+) -> Outcome:
+    """Judge one scan.
+
+    Parameters
+    ----------
+    mask : the brain, where the user knows it; a full head is then in scope, its verdict capped at warn.
+    covariates : ``age`` (years) and ``sex`` (0 female, 1 male) where known.
+    alarm_rate : fail at p ≤ this, warn at p ≤ twice this; the model's own where None.
+    timings : seconds a stage are added here, for measurements.
+
+    Returns
+    -------
+    The outcome on the scan's own grid. A scan that cannot be prepared or is not what the model was made for comes
+    back as ``out_of_scope`` with the reason; it is never passed.
+
+    Raises
+    ------
+    CalibrationError : the rate is finer than the model's normals can promise.
+    ModelError : the model is not calibrated.
+    """
+    with about_scan(scan.scan_id):
+        calibration = model.calibrated()
+        calibration.thresholds(alarm_rate)
+        clock = _Clock(timings)
+        look = first_look(scan, masked=mask is not None)
+        clock.lap("first_look")
+        if look.reasons:
+            return _refused(scan, model, look.reasons, brain=mask)
+        try:
+            prepared = prepare(scan, model.recipe, mask=mask, covariates=covariates, timings=timings)
+        except PreparationFailed as failure:
+            return _refused(scan, model, (f"{failure.cause}. {failure.remedy}",), brain=mask)
+        clock.restart()
+        reasons = second_look(prepared, model.scope)
+        if reasons:
+            return _refused(scan, model, reasons, brain=prepared.brain, prepared=prepared)
+        readings = read_branches(model, prepared)
+        clock.lap("examine")
+        scalings = {b.record.name: b.record.scaling for b in model.branches if b.record.scaling is not None}
+        fused = fused_reading(readings, scalings)
+        known = calibration.in_training(scan.source.sha256)
+        if known is not None:
+            judgement, value = calibration.judge_normal(known, alarm_rate), known.score
+        else:
+            judgement, value = calibration.judge(fused.score, alarm_rate), fused.score
+        heatmap, expected, maps = _home(prepared, fused, scan, model)
+        clock.lap("heatmap")
+        drivers = _drivers(model, readings, shares({n: r.score for n, r in readings.items()}, scalings), prepared)
+        outcome = Outcome(
+            result=_result(scan, model, prepared, judgement, value, drivers, heatmap, full_head=not look.stripped),
+            scan=scan,
+            heatmap=heatmap,
+            brain=prepared.brain,
+            expected=expected,
+            maps=maps,
+        )
+        clock.lap("judge")
+        return outcome
+
+
+def read_branches(model: Model, prepared: Prepared) -> dict[str, Reading]:
+    """Each branch's reading of one prepared scan, by the branch's name."""
+    return {b.record.name: b.method.examine(prepared, seed=model.card.seed) for b in model.branches}
+
+
+def unreadable(scan_id: str, error: AnomriError, model: Model, *, sha256: str = "") -> Outcome:
+    """The outcome of a file that could not be read: a row with the reason, never a verdict."""
+    calibration = model.calibrated()
+    return Outcome(
+        result=Result(
+            scan_id=scan_id,
+            input=InputRecord(sha256=sha256, format="unknown"),
+            model=model_record(model),
+            verdict="unreadable",
+            reason=f"{error.cause} ({error.code}). {error.remedy}",
+            n_normals=len(calibration.normals),
+            reference_scores=calibration.reference_scores,
+            versions=_versions(),
+        )
+    )
+
+
+def model_record(model: Model) -> ModelRecord:
+    """What a result says of its model."""
+    return ModelRecord(
+        name=model.name,
+        version=model.version,
+        sha256=model.sha256,
+        cohort=model.card.cohort,
+        validation=model.card.validation,
+        licence=model.card.licence,
+    )
+
+
+class _Clock:
+    def __init__(self, timings: dict[str, float] | None) -> None:
+        self._timings = timings
+        self._since = time.perf_counter()
+
+    def restart(self) -> None:
+        self._since = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        if self._timings is not None:
+            self._timings[name] = self._timings.get(name, 0.0) + now - self._since
+        self._since = now
+
+
+def _refused(
+    scan: Scan,
+    model: Model,
+    reasons: tuple[str, ...],
+    *,
+    brain: Region | None,
+    prepared: Prepared | None = None,
+) -> Outcome:
+    calibration = model.calibrated()
+    sentence = "; ".join(reasons)
+    return Outcome(
+        result=Result(
+            scan_id=scan.scan_id,
+            input=_input(scan),
+            model=model_record(model),
+            verdict="out_of_scope",
+            reason=f"This scan is not what the model was made for: {sentence}",
+            n_normals=len(calibration.normals),
+            reference_scores=calibration.reference_scores,
+            drivers=(Driver(kind="scope", branch="scope", share=1.0, score=float(len(reasons))),),
+            quality={} if prepared is None else dict(prepared.quality),
+            notes=scan.source.notes,
+            versions=_versions(),
+        ),
+        scan=scan,
+        brain=brain,
+    )
+
+
+def _home(
+    prepared: Prepared, fused: Reading, scan: Scan, model: Model
+) -> tuple[Heatmap | None, FloatMap | None, dict[str, FloatMap]]:
+    undo = prepared.history.undo
+    heatmap = None
+    if fused.map is not None:
+        values = undo(fused.map)
+        brain = prepared.brain.mask
+        values[~brain] = np.nan
+        examined = Region(np.isfinite(values), scan.geometry, "examined", "undo")
+        heatmap = Heatmap(
+            values, scan.geometry, examined, fused.map_scale, "+".join(b.record.name for b in model.branches)
+        )
+    expected = None if fused.expected is None else undo(fused.expected)
+    return heatmap, expected, {name: undo(values) for name, values in fused.maps.items()}
+
+
+def _drivers(
+    model: Model, readings: Mapping[str, Reading], share: Mapping[str, float], prepared: Prepared
+) -> tuple[Driver, ...]:
+    drivers = []
+    for branch in model.branches:
+        name = branch.record.name
+        reading = readings[name]
+        drivers.append(
+            Driver(
+                kind="local" if reading.map is not None else "quality",
+                branch=name,
+                share=share[name],
+                score=reading.score,
+                metrics=deviations(reading.values, prepared.quality),
+            )
+        )
+    return tuple(sorted(drivers, key=lambda d: (-d.share, d.branch)))
+
+
+def _result(
+    scan: Scan,
+    model: Model,
+    prepared: Prepared,
+    judgement: Judgement,
+    value: float,
+    drivers: tuple[Driver, ...],
+    heatmap: Heatmap | None,
+    *,
+    full_head: bool,
+) -> Result:
+    calibration = model.calibrated()
+    in_training = calibration.in_training(scan.source.sha256) is not None
+    level = judgement.thresholds.finding_level
+    findings = () if heatmap is None or level is None else findings_above(heatmap, level)
+    verdict: Verdict = judgement.verdict
+    notes = [*scan.source.notes, *judgement.notes]
+    if full_head and verdict == "fail":
+        verdict = "warn"
+    if full_head:
+        notes.append(
+            "The scan is not skull-stripped and was judged inside the mask given; the model learnt from stripped scans, "
+            "so the verdict is at most warn."
+        )
+    notes += _covariate_notes(model, prepared)
+    axis = _axial_axis(scan)
+    return Result(
+        scan_id=scan.scan_id,
+        input=_input(scan),
+        model=model_record(model),
+        verdict=verdict,
+        reason=judged_reason(
+            verdict,
+            judgement,
+            value,
+            drivers,
+            findings,
+            model.card,
+            in_training=in_training,
+            site_calibrated=calibration.kind == "site",
+        ),
+        score=value,
+        robust_z=judgement.robust_z,
+        p_value=judgement.p_value,
+        p_value_interval=judgement.p_value_interval,
+        n_normals=len(judgement.reference_scores),
+        reference_scores=judgement.reference_scores,
+        in_training=in_training,
+        approximate=calibration.approximate,
+        drivers=drivers,
+        thresholds=judgement.thresholds,
+        slices=() if heatmap is None else _slices(slice_scores(heatmap, axis)),
+        slice_axis=axis,
+        findings=findings,
+        quality=dict(prepared.quality),
+        notes=tuple(notes),
+        versions=_versions(),
+    )
+
+
+def _axial_axis(scan: Scan) -> int:
+    code = orientation_code(scan.geometry.affine)
+    return next(axis for axis in range(3) if code[axis] in "SI")
+
+
+def _slices(scores: NDArray[np.float64]) -> tuple[SliceScore, ...]:
+    return tuple(SliceScore(index=i, score=float(s)) for i, s in enumerate(scores) if np.isfinite(s))
+
+
+def _covariate_notes(model: Model, prepared: Prepared) -> list[str]:
+    age = prepared.covariates.get("age")
+    if age is None or model.card.age_range is None:
+        return []
+    low, high = model.card.age_range
+    if low <= age <= high:
+        return []
+    return [f"The subject is {age:.0f} years old; the model's normals are {low:.0f} to {high:.0f}."]
+
+
+def _input(scan: Scan) -> InputRecord:
+    return InputRecord(
+        sha256=scan.source.sha256,
+        format=scan.source.format,
+        shape=scan.geometry.shape,
+        spacing_mm=scan.geometry.spacing_mm,
+        orientation=scan.source.orientation,
+    )
+
+
+def _versions() -> dict[str, str]:
+    # Read from what is installed, because importing torch to ask for its version would cost seconds.
+    return {name: metadata.version(name) for name in _PACKAGES}

@@ -1,0 +1,72 @@
+"""Prepared scans on disk, so that a fit that was killed does not prepare them again.
+
+One safetensors file a scan; the history and the numbers travel as JSON in its header.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as save_tensors
+
+from anomri.core.history import History
+from anomri.core.prepared import Prepared
+from anomri.core.region import Region
+from anomri.core.scan import Scan, Source
+from anomri.io.write import write_bytes
+
+__all__ = ["load_prepared", "save_prepared"]
+
+
+def save_prepared(prepared: Prepared, path: Path) -> None:
+    """Write a prepared scan, whole or not at all."""
+    source = prepared.scan.source
+    record = {
+        "scan_id": prepared.scan.scan_id,
+        "sequence": prepared.scan.sequence,
+        "source": [source.format, source.reader, source.sha256, source.orientation, list(source.notes)],
+        "history": json.loads(prepared.history.model_dump_json()),
+        "quality": dict(prepared.quality),
+        "brain": [prepared.brain.name, prepared.brain.made_by],
+        "region": [prepared.region.name, prepared.region.made_by],
+        "covariates": dict(prepared.covariates),
+        "subject": prepared.subject,
+    }
+    arrays: dict[str, np.ndarray] = {
+        "voxels": np.ascontiguousarray(prepared.scan.voxels),
+        "region": np.packbits(prepared.region.mask),
+        "brain": np.packbits(prepared.brain.mask),
+    }
+    write_bytes(path, save_tensors(arrays, metadata={"record": json.dumps(record, sort_keys=True)}))
+
+
+def load_prepared(path: Path) -> Prepared | None:
+    """A prepared scan as it was saved, bit for bit; None where the file is missing or not whole."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            record = json.loads(file.metadata()["record"])
+            voxels, region, brain = (file.get_tensor(name) for name in ("voxels", "region", "brain"))
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    history = History.model_validate(record["history"])
+    grid, original = history.prepared, history.original
+    fmt, reader, sha256, orientation, notes = record["source"]
+    source = Source(fmt, reader, sha256, orientation, tuple(notes))
+    return Prepared(
+        scan=Scan(voxels, grid, record["scan_id"], source, record["sequence"]),
+        region=Region(_unpacked(region, grid.shape), grid, *record["region"]),
+        history=history,
+        quality=record["quality"],
+        brain=Region(_unpacked(brain, original.shape), original, *record["brain"]),
+        covariates=record["covariates"],
+        subject=record["subject"],
+    )
+
+
+def _unpacked(bits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    return np.unpackbits(bits, count=int(np.prod(shape))).reshape(shape).astype(bool)

@@ -1,0 +1,92 @@
+"""The sentences of a result: why a scan was judged as it was, in words a person understands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from anomri.calibration import Judgement
+from anomri.core.result import Driver, Finding, MetricDeviation, Verdict
+from anomri.models.model import Card
+from anomri.quality import METRICS
+
+__all__ = ["deviations", "judged_reason"]
+
+_MOST_METRICS = 3
+
+
+def deviations(values: Mapping[str, float], quality: Mapping[str, float | None]) -> tuple[MetricDeviation, ...]:
+    """The most deviating quality metrics of a reading, strongest first; empty for a branch that has none.
+
+    Parameters
+    ----------
+    values : of a `Reading`, with ``deviation/…``, ``low/…`` and ``high/…`` per metric.
+    quality : the metrics themselves.
+    """
+    prefix = "deviation/"
+    ranked = sorted(
+        (name.removeprefix(prefix) for name in values if name.startswith(prefix)),
+        key=lambda name: (-abs(values[prefix + name]), name),
+    )
+    found: list[MetricDeviation] = []
+    for name in ranked:
+        value = quality.get(name)
+        if value is None or len(found) == _MOST_METRICS:
+            continue
+        deviation = values[prefix + name]
+        meaning = METRICS[name].high_means if deviation > 0 else METRICS[name].low_means
+        found.append(
+            MetricDeviation(
+                name=name,
+                value=value,
+                normal_low=values[f"low/{name}"],
+                normal_high=values[f"high/{name}"],
+                deviation=deviation,
+                usually_means=meaning,
+            )
+        )
+    return tuple(found)
+
+
+def judged_reason(
+    verdict: Verdict,
+    judgement: Judgement,
+    value: float,
+    drivers: tuple[Driver, ...],
+    findings: tuple[Finding, ...],
+    card: Card,
+    *,
+    in_training: bool,
+    site_calibrated: bool,
+) -> str:
+    """One sentence on the verdict, and one on what limits it."""
+    reference = judgement.reference_scores
+    beyond = sum(score < value for score in reference)
+    standing = f"more abnormal than {beyond} of {len(reference)} normal scans"
+    if verdict == "pass":
+        sentence = f"Nothing stands out: this scan is {standing}."
+    else:
+        sentence = f"{_what(drivers, findings)}; overall it is {standing}."
+    if in_training:
+        return f"{sentence} It is one of the scans the model learnt from, judged by a model that had not seen it."
+    if card.single_site and not site_calibrated:
+        return f"{sentence} The model is calibrated on one scanner; on any other, calibrate it first."
+    return sentence
+
+
+def _what(drivers: tuple[Driver, ...], findings: tuple[Finding, ...]) -> str:
+    first = drivers[0]
+    if first.kind == "quality" and first.metrics:
+        metric = first.metrics[0]
+        title = METRICS[metric.name].title
+        return (
+            f"The image quality is unlike the normals: {title} is {metric.value:.3g} "
+            f"(normal {metric.normal_low:.3g} to {metric.normal_high:.3g}), which usually means {metric.usually_means}"
+        )
+    if findings:
+        top = findings[0]
+        x, y, z = (round(c) for c in top.centroid_mm)
+        return (
+            f"A region of {top.volume_mm3 / 1000:.1f} ml around ({x}, {y}, {z}) mm departs from what the normals "
+            "show there"
+        )
+    return "The brain departs from the normals in several places, none of them strong enough to point at"

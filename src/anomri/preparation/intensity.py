@@ -1,0 +1,91 @@
+"""Put the intensities of scans of one contrast on one scale.
+
+References
+----------
+Nyúl L. G., Udupa J. K., Zhang X., IEEE TMI 19(2), 143–150, 2000 (histogram matching by landmarks).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomri.errors import PreparationFailed
+
+__all__ = ["LANDMARK_PERCENTILES", "VERSION", "normalise"]
+
+VERSION = 1
+LANDMARK_PERCENTILES = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 99.0)
+
+Kind = Literal["percentile", "zscore", "histogram", "minmax"]
+
+
+def normalise(
+    voxels: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    kind: Kind,
+    *,
+    percentiles: tuple[float, float] = (1.0, 99.0),
+    ceiling: float | None = 1.5,
+    landmarks: tuple[float, ...] = (),
+) -> NDArray[np.float32]:
+    """Scale a scan's values inside its mask.
+
+    Parameters
+    ----------
+    kind : ``percentile`` the two percentiles become 0.1 and 1; ``zscore`` mean 0 and SD 1; ``histogram`` piecewise
+        linear through `landmarks` at `LANDMARK_PERCENTILES`; ``minmax`` the volume's minimum and maximum become 0
+        and 1, background included (the published autoencoder).
+    percentiles : for ``percentile``, taken inside the mask.
+    ceiling : larger results are cut here (for ``percentile`` and ``histogram``); None keeps them.
+    landmarks : for ``histogram``, one value for each of `LANDMARK_PERCENTILES`, increasing.
+
+    Returns
+    -------
+    (X, Y, Z) float32, 0 outside the mask. With ``percentile`` dark tissue lies near 0.1, apart from the background.
+
+    Raises
+    ------
+    PreparationFailed : the values do not vary.
+    """
+    inside = voxels[mask]
+    if kind == "minmax":
+        low, high = float(voxels.min()), float(voxels.max())
+        _require_range(low, high)
+        return np.where(mask, (voxels - low) / (high - low), 0.0).astype(np.float32)
+    if kind == "zscore":
+        mean, sd = float(inside.mean(dtype=np.float64)), float(inside.std(dtype=np.float64))
+        _require_range(0.0, sd)
+        return np.where(mask, (voxels - mean) / sd, 0.0).astype(np.float32)
+    if kind == "percentile":
+        low, high = (float(p) for p in np.percentile(inside, percentiles))
+        _require_range(low, high)
+        scaled = 0.1 + 0.9 * (voxels - low) / (high - low)
+    else:
+        found = np.percentile(inside, LANDMARK_PERCENTILES)
+        _require_range(float(found[0]), float(found[-1]))
+        scaled = _through_landmarks(voxels, found, np.array(landmarks))
+    scaled = np.maximum(scaled, 0.0)
+    if ceiling is not None:
+        scaled = np.minimum(scaled, ceiling)
+    return np.where(mask, scaled, 0.0).astype(np.float32)
+
+
+def _through_landmarks(
+    voxels: NDArray[np.float32], found: NDArray[np.floating], wanted: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    keep = np.concatenate([[True], np.diff(found) > 0])
+    found, wanted = found[keep], wanted[keep]
+    scaled = np.interp(voxels, found, wanted)
+    # Beyond the outer landmarks the nearest slope goes on, so that a bright lesion stays bright.
+    first = (wanted[1] - wanted[0]) / (found[1] - found[0])
+    last = (wanted[-1] - wanted[-2]) / (found[-1] - found[-2])
+    scaled = np.where(voxels < found[0], wanted[0] + (voxels - found[0]) * first, scaled)
+    return np.asarray(np.where(voxels > found[-1], wanted[-1] + (voxels - found[-1]) * last, scaled))
+
+
+def _require_range(low: float, high: float) -> None:
+    if not high > low:
+        raise PreparationFailed("the values inside the mask do not vary", remedy="Check the scan.", code="no_contrast")

@@ -1,0 +1,42 @@
+"""Between our arrays in RAS+ and SimpleITK's images in LPS+."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from anomri.core.geometry import Geometry
+
+__all__ = ["from_itk", "to_itk", "world_matrix"]
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def to_itk(values: NDArray[Any], geometry: Geometry) -> Any:
+    """A SimpleITK image of (X, Y, Z) values; the affine must be free of shear."""
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.transpose(2, 1, 0)))
+    affine = _FLIP @ geometry.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    return image
+
+
+def from_itk(image: Any) -> NDArray[Any]:
+    """The (X, Y, Z) values of a SimpleITK image."""
+    return np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose(2, 1, 0))
+
+
+def world_matrix(transform: Any) -> NDArray[np.float64]:
+    """(4, 4) RAS mm matrix of a SimpleITK linear transform (a point of the fixed world → the moving world)."""
+    linear = np.array(transform.GetMatrix(), dtype=np.float64).reshape(3, 3)
+    centre = np.array(transform.GetCenter())
+    matrix = np.eye(4)
+    matrix[:3, :3] = linear
+    matrix[:3, 3] = np.array(transform.GetTranslation()) + centre - linear @ centre
+    ras: NDArray[np.float64] = _FLIP @ matrix @ _FLIP
+    return ras

@@ -1,0 +1,69 @@
+"""The brain of an already-stripped scan: what is not background, in one piece, without holes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anomri.core.geometry import Geometry
+from anomri.errors import PreparationFailed
+
+__all__ = ["PLAUSIBLE_ML", "VERSION", "erode_mm", "stripped_mask", "verify_volume"]
+
+VERSION = 1
+
+# Adult brains with ventricles, stripped generously or tightly.
+PLAUSIBLE_ML = (700.0, 2200.0)
+
+
+def stripped_mask(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Foreground of a scan whose background is (nearly) zero.
+
+    Parameters
+    ----------
+    voxels : (X, Y, Z); background 0, or within 1 % of the bright end around 0 where a resampling left ripples.
+
+    Returns
+    -------
+    (X, Y, Z) bool: the largest connected part of the foreground, holes filled.
+
+    Raises
+    ------
+    PreparationFailed : there is no foreground.
+    """
+    positive = voxels[voxels > 0]
+    if positive.size == 0:
+        raise PreparationFailed("the scan has no foreground", remedy="Check the file.", code="no_signal")
+    bright = float(np.percentile(positive[:: max(1, positive.size // 200_000)], 99))
+    labels, count = ndimage.label(voxels > 0.01 * bright)
+    if count > 1:
+        sizes = np.bincount(labels.ravel())
+        sizes[0] = 0
+        labels = labels == sizes.argmax()
+    return np.asarray(ndimage.binary_fill_holes(labels > 0), dtype=bool)
+
+
+def verify_volume(mask: NDArray[np.bool_], geometry: Geometry) -> float:
+    """Volume of a brain mask, ml.
+
+    Raises
+    ------
+    PreparationFailed : no adult brain has this volume.
+    """
+    volume = float(mask.sum()) * geometry.voxel_ml
+    low, high = PLAUSIBLE_ML
+    if not low <= volume <= high:
+        raise PreparationFailed(
+            f"the brain mask is {volume:.0f} ml (expected {low:.0f}–{high:.0f} ml)",
+            remedy="Give one with --mask, or check that the scan is a skull-stripped adult brain.",
+            code="mask_volume",
+        )
+    return volume
+
+
+def erode_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float], depth_mm: float) -> NDArray[np.bool_]:
+    """The part of a mask that lies deeper than `depth_mm` below its surface (the grid's border counts as surface)."""
+    padded = np.pad(mask, 1)
+    depth = ndimage.distance_transform_edt(padded, sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(depth > depth_mm, dtype=bool)

@@ -1,0 +1,271 @@
+"""A recipe: the recorded steps from a scan as read to a scan ready for a method, and the one function that runs them.
+
+mask → orient → crop → register → measure quality → correct bias → resample → normalise → erode. Only resampling
+interpolates; registration moves the world under the voxels instead. `fit`, `calibrate`, `score` and every benchmark
+call `prepare`, so there is one path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from anomri.core.geometry import Geometry, carry
+from anomri.core.history import Grid, History, Step
+from anomri.core.prepared import Prepared
+from anomri.core.region import Region
+from anomri.core.scan import Scan
+from anomri.errors import InputError, PreparationFailed
+from anomri.io.template import icbm_template
+from anomri.preparation import bias as bias_step
+from anomri.preparation import crop as crop_step
+from anomri.preparation import intensity as intensity_step
+from anomri.preparation import mask as mask_step
+from anomri.preparation import orient as orient_step
+from anomri.preparation import register as register_step
+from anomri.quality import classify, measure
+
+__all__ = ["RECIPES", "Recipe", "prepare", "recipe_named"]
+
+_TISSUE_SEED = 0
+_MARGIN_VOXELS = 3
+
+
+class Recipe(BaseModel):
+    """Settings of a preparation; its digest stands in every model and calibration.
+
+    Parameters
+    ----------
+    registration : ``affine`` or ``rigid`` to the ICBM template.
+    least_correlation, least_overlap : a registration below either is PreparationFailed (see `register.Alignment`).
+    bias : whether N4 is applied.
+    spacing_mm, shape : of the prepared grid; centred on the template's brain.
+    intensity, percentiles, ceiling, landmarks : see `intensity.normalise`.
+    erode_mm : how deep below the mask's surface the examined region begins.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    registration: Literal["affine", "rigid"] = "affine"
+    least_correlation: float = 0.25
+    least_overlap: float = 0.75
+    bias: bool = True
+    spacing_mm: float
+    shape: tuple[int, int, int]
+    intensity: Literal["percentile", "zscore", "histogram", "minmax"]
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    ceiling: float | None = 1.5
+    landmarks: tuple[float, ...] = ()
+    erode_mm: float
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the settings and of the version of every step."""
+        steps = (bias_step, crop_step, intensity_step, mask_step, orient_step, register_step)
+        versions = ",".join(f"{step.__name__}={step.VERSION}" for step in steps)
+        return hashlib.sha256(f"{self.model_dump_json()}|{versions}".encode()).hexdigest()
+
+    @property
+    def grid(self) -> Geometry:
+        """The prepared grid: RAS+, isotropic, its centre on the centre of the template's brain."""
+        template = icbm_template()
+        start, shape = crop_step.box_of(template.brain, 0)
+        centre = template.geometry.affine[:3, :3] @ (np.array(start) + (np.array(shape) - 1) / 2.0)
+        centre = centre + template.geometry.affine[:3, 3]
+        centre[0] = 0.0  # the mid-sagittal plane lies between two voxels, so that a flip along X is exact
+        affine = np.diag([self.spacing_mm] * 3 + [1.0])
+        affine[:3, 3] = centre - self.spacing_mm * (np.array(self.shape) - 1) / 2.0
+        return Geometry(self.shape, affine)
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(name="brain-t1", spacing_mm=2.0, shape=(80, 96, 80), intensity="percentile", erode_mm=3.0),
+        Recipe(
+            name="autoencoder-published",
+            registration="rigid",
+            least_correlation=0.15,
+            least_overlap=0.6,
+            bias=False,
+            spacing_mm=1.0,
+            shape=(160, 192, 96),
+            intensity="minmax",
+            ceiling=None,
+            erode_mm=3.0,
+        ),
+    )
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """A shipped recipe.
+
+    Raises
+    ------
+    InputError : no such recipe.
+    """
+    if name not in RECIPES:
+        raise InputError(f"there is no recipe {name!r}", remedy=f"Known: {', '.join(RECIPES)}.", code="unknown_recipe")
+    return RECIPES[name]
+
+
+def prepare(
+    scan: Scan,
+    recipe: Recipe,
+    *,
+    mask: Region | None = None,
+    covariates: Mapping[str, float] | None = None,
+    subject: str = "",
+    timings: dict[str, float] | None = None,
+) -> Prepared:
+    """Run a recipe on one scan.
+
+    Parameters
+    ----------
+    mask : the brain where the user or a network knows it; found from the background of a stripped scan otherwise.
+    covariates : ``age`` and ``sex`` where known.
+    timings : seconds a step are added here, for measurements.
+
+    Returns
+    -------
+    The prepared scan with its history; the same bytes for the same input.
+
+    Raises
+    ------
+    PreparationFailed : the mask is implausible, the registration failed, or the values do not vary.
+    """
+    track = _Track(scan.geometry, timings)
+    inside = mask_step.stripped_mask(scan.voxels) if mask is None else mask.mask
+    volume = mask_step.verify_volume(inside, scan.geometry)
+    brain = mask if mask is not None else Region(inside.copy(), scan.geometry, "brain", "stripped_mask")
+    track.step("mask", mask_step.VERSION, scan.geometry, value_change="0 outside the mask", volume_ml=volume)
+
+    voxels, inside, geometry = orient_step.orient(scan.voxels, inside, scan.geometry)
+    track.step("orient", orient_step.VERSION, geometry)
+
+    start, shape = crop_step.box_of(inside, _MARGIN_VOXELS)
+    voxels, _ = crop_step.crop(voxels, geometry, start, shape)
+    inside, geometry = crop_step.crop(inside, geometry, start, shape)
+    native = np.where(inside, voxels, np.float32(0.0))
+    track.step("crop", crop_step.VERSION, geometry)
+
+    aligned = register_step.register(native, inside, geometry, kind=recipe.registration)
+    _require_alignment(aligned, recipe)
+    moved = Geometry(geometry.shape, aligned.world @ geometry.affine)
+    track.step(
+        "register",
+        register_step.VERSION,
+        moved,
+        world=aligned.world,
+        correlation=aligned.correlation,
+        overlap=aligned.overlap,
+        scale=aligned.scale,
+        stretch=aligned.stretch,
+        rotation_deg=aligned.rotation_deg,
+    )
+
+    tissue = classify(native, inside, _priors(moved), seed=_TISSUE_SEED)
+    quality = measure(native, inside, tissue.labels, geometry.spacing_mm, air=None)
+    csf, grey, white = (float(m) for m in tissue.means)
+    track.step("quality", 1, moved, csf_to_white=csf / white, grey_to_white=grey / white)
+
+    if recipe.bias:
+        native, strength = bias_step.correct_bias(native, inside, geometry)
+        track.step("bias", bias_step.VERSION, moved, value_change="divided by the N4 field", log_range=strength)
+
+    grid = recipe.grid
+    carried = carry(native, moved, grid)
+    share = carry(inside.astype(np.float32), moved, grid)
+    within = share > 0.5
+    carried = np.where(within, carried / np.maximum(share, 0.5), 0.0).astype(np.float32)
+    track.step("resample", 1, grid, value_change="linear interpolation, weighted by the mask")
+    if not within.any():
+        raise PreparationFailed("nothing of the brain lies on the model's grid", remedy="Check the scan's header.")
+
+    values = intensity_step.normalise(
+        carried,
+        within,
+        recipe.intensity,
+        percentiles=recipe.percentiles,
+        ceiling=recipe.ceiling,
+        landmarks=recipe.landmarks,
+    )
+    track.step("intensity", intensity_step.VERSION, grid, value_change=recipe.intensity)
+
+    region = mask_step.erode_mm(within, grid.spacing_mm, recipe.erode_mm)
+    if not region.any():
+        raise PreparationFailed("no voxel lies deep enough to be examined", remedy="Check the mask.", code="mask_empty")
+    track.step("erode", mask_step.VERSION, grid)
+    return Prepared(
+        scan=Scan(values, grid, scan.scan_id, scan.source, scan.sequence),
+        region=Region(region, grid, "examined", "erode"),
+        history=History(steps=tuple(track.steps)),
+        quality=quality,
+        brain=brain,
+        covariates={} if covariates is None else dict(covariates),
+        subject=subject,
+    )
+
+
+class _Track:
+    """Collects the history, and the time a step where asked."""
+
+    def __init__(self, geometry: Geometry, timings: dict[str, float] | None) -> None:
+        self.steps: list[Step] = []
+        self._grid = Grid.of(geometry)
+        self._timings = timings
+        self._since = time.perf_counter()
+
+    def step(
+        self,
+        name: str,
+        version: int,
+        after: Geometry,
+        *,
+        world: NDArray[np.float64] | None = None,
+        value_change: str | None = None,
+        **measured: float,
+    ) -> None:
+        grid = Grid.of(after)
+        matrix = None if world is None else Grid.of(Geometry((1, 1, 1), world)).affine
+        self.steps.append(
+            Step(
+                name=name,
+                version=version,
+                before=self._grid,
+                after=grid,
+                world=matrix,
+                value_change=value_change,
+                measured=measured,
+            )
+        )
+        self._grid = grid
+        now = time.perf_counter()
+        if self._timings is not None:
+            self._timings[name] = self._timings.get(name, 0.0) + now - self._since
+        self._since = now
+
+
+def _require_alignment(aligned: register_step.Alignment, recipe: Recipe) -> None:
+    if aligned.correlation < recipe.least_correlation or aligned.overlap < recipe.least_overlap:
+        raise PreparationFailed(
+            f"the registration to the template failed (correlation {aligned.correlation:.2f}, "
+            f"overlap {aligned.overlap:.2f}; at least {recipe.least_correlation:.2f} and "
+            f"{recipe.least_overlap:.2f} are needed)",
+            remedy="Check that the scan is an upright, skull-stripped adult brain, and its header.",
+            code="registration",
+        )
+
+
+def _priors(moved: Geometry) -> NDArray[np.float32]:
+    template = icbm_template()
+    maps = (template.csf, template.grey, template.white)
+    return np.stack([carry(m, template.geometry, moved) for m in maps])

@@ -1,0 +1,83 @@
+"""After preparation: do alignment and tissue contrast lie where those of the model's normals lie?
+
+Each feature has limits set from the normals that trained the model: their range, widened on each side by a multiple
+of itself. A range needs no distribution; the widening keeps unusual normals in, while another contrast, an
+upside-down brain or an object that is no brain lies far outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from anomri.core.prepared import Prepared
+
+__all__ = ["Limit", "Scope", "features", "fit_scope", "second_look"]
+
+_WIDENING = 1.0
+
+# Name: (step of the history, which sides can be out of scope, what it means to lie outside).
+_FEATURES: dict[str, tuple[str, Literal["low", "high", "both"], str]] = {
+    "volume_ml": ("mask", "both", "the brain's volume is unlike the model's normals"),
+    "correlation": ("register", "low", "it resembles the template too little"),
+    "overlap": ("register", "low", "its outline does not fit the template's"),
+    "scale": ("register", "both", "its size is unlike the model's normals"),
+    "stretch": ("register", "high", "its proportions are unlike a brain's"),
+    "rotation_deg": ("register", "high", "it lies turned against its header's axes"),
+    "csf_to_white": ("quality", "both", "fluid is not as dark beside white matter as in the model's sequence"),
+    "grey_to_white": ("quality", "both", "grey and white matter do not stand as in the model's sequence"),
+}
+
+
+class Limit(BaseModel):
+    """Where a feature may lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    low: float | None
+    high: float | None
+
+
+class Scope(BaseModel):
+    """`scope.json`: what the model was made for, as limits on `features`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: dict[str, Limit]
+
+
+def features(prepared: Prepared) -> dict[str, float]:
+    """The measured features a scope judges, by name."""
+    return {name: prepared.history.measured(step, name) for name, (step, _, _) in _FEATURES.items()}
+
+
+def fit_scope(prepared: Sequence[Prepared]) -> Scope:
+    """Limits from normal scans: range of each feature, widened by `_WIDENING` times itself on the sides that count."""
+    table = [features(p) for p in prepared]
+    limits = {}
+    for name, (_, side, _) in _FEATURES.items():
+        values = np.array([row[name] for row in table])
+        low, high = float(values.min()), float(values.max())
+        reach = _WIDENING * (high - low)
+        limits[name] = Limit(
+            low=low - reach if side in ("low", "both") else None,
+            high=high + reach if side in ("high", "both") else None,
+        )
+    return Scope(limits=limits)
+
+
+def second_look(prepared: Prepared, scope: Scope) -> tuple[str, ...]:
+    """Why a prepared scan is out of scope; empty where it is in."""
+    found = features(prepared)
+    reasons = []
+    for name, limit in scope.limits.items():
+        value = found[name]
+        below = limit.low is not None and not value >= limit.low
+        above = limit.high is not None and not value <= limit.high
+        if below or above:
+            bounds = " to ".join("any" if b is None else f"{b:.2f}" for b in (limit.low, limit.high))
+            reasons.append(f"{_FEATURES[name][2]} ({name} {value:.2f}, expected {bounds})")
+    return tuple(reasons)
