@@ -73,14 +73,16 @@ def test_a_rate_too_fine_for_the_normals_is_refused_with_the_number_needed():
     assert calibration(10).judge(20.0, 0.1).notes
 
 
-def test_a_normal_is_judged_by_the_others():
+def test_a_normal_is_judged_by_its_own_score_and_the_thresholds_of_everybody():
     normals = calibration()
     known = normals.in_training(f"{58:064x}")
     assert known is not None
     judged = normals.judge_normal(known)
-    assert len(judged.reference_scores) == 58
-    assert judged.p_value == 1 / 59
+    assert judged.p_value == 2 / 60
+    assert judged.thresholds == normals.thresholds()
     assert normals.in_training("0" * 63 + "x") is None
+    few = calibration(19)
+    assert few.judge_normal(few.normals[0]).verdict == "warn"
     with pytest.raises(CalibrationError):
         normals.judge_normal(normal(99))
 

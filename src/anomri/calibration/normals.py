@@ -191,17 +191,18 @@ class Calibration(BaseModel):
         )
 
     def judge_normal(self, normal: Normal, rate: float | None = None) -> Judgement:
-        """What the other normals say of one of them, by its own out-of-fold score.
+        """What these normals say of one of them, by its own out-of-fold score.
+
+        It is one of the n it is compared with, so its p is at least 2 / (n + 1): a little conservative, and judged by
+        the same thresholds as every other scan. A calibration moved to a site judges it where it came from.
 
         Raises
         ------
-        CalibrationError : it is none of them, or the rate is finer than the others can show.
+        CalibrationError : it is none of them, or the rate is finer than these normals can show.
         """
-        others = tuple(n for n in self.normals if n.sha256 != normal.sha256)
-        if len(others) == len(self.normals):
+        if self.in_training(normal.sha256) is None:
             raise CalibrationError(
                 f"{normal.scan_id} is not one of these normal scans", remedy="Judge its score.", code="not_a_normal"
             )
         home = {"approximate": False, "location": 0.0, "scale": 1.0, "peak_location": 0.0, "peak_scale": 1.0}
-        rest = Calibration(**{**dict(self), **home, "normals": others})
-        return rest.judge(normal.score, rate)
+        return Calibration(**{**dict(self), **home}).judge(normal.score, rate)
