@@ -49,6 +49,32 @@ METHODS: dict[str, Entry] = {
         "3D residual autoencoder (Luo et al. 2023)",
         needs_torch=True,
     ),
+    "baseline-constant": Entry(
+        "anomri.methods.baselines",
+        "Constant",
+        ("baseline-constant", "baseline-random"),
+        "the same or a random score for every scan",
+    ),
+    "baseline-volume": Entry("anomri.methods.baselines", "Volume", ("baseline-volume",), "size and shape of the mask"),
+    "baseline-intensity": Entry(
+        "anomri.methods.baselines",
+        "Intensity",
+        ("baseline-intensity",),
+        "mean, spread and quantiles of the intensities",
+    ),
+    "baseline-sharpness": Entry(
+        "anomri.methods.baselines", "Sharpness", ("baseline-sharpness",), "noise, sharpness and entropy"
+    ),
+    "baseline-asymmetry": Entry(
+        "anomri.methods.baselines", "Asymmetry", ("baseline-asymmetry",), "left–right differences"
+    ),
+    "baseline-blur": Entry(
+        "anomri.methods.baselines",
+        "BlurResidual",
+        ("baseline-blur", "baseline-blur-4"),
+        "residual of a blurred copy",
+    ),
+    "baseline-gradient": Entry("anomri.methods.baselines", "Gradient", ("baseline-gradient",), "size of the gradient"),
 }
 
 

@@ -24,7 +24,7 @@ _SMALLEST_SCORE = 1e-12
 
 
 class Scaling(BaseModel):
-    """Location and spread of the logarithm of a branch's score, and the median peak of its map, over held-out normals."""
+    """Location and spread of ln score, and the median peak of the map, of one branch over held-out normals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -233,8 +233,8 @@ def _result(
         verdict = "warn"
     if full_head:
         notes.append(
-            "The scan is not skull-stripped and was judged inside the mask given; the model learnt from stripped scans, "
-            "so the verdict is at most warn."
+            "The scan is not skull-stripped and was judged inside the mask given; the model learnt from stripped "
+            "scans, so the verdict is at most warn."
         )
     notes += _covariate_notes(model, prepared)
     axis = _axial_axis(scan)

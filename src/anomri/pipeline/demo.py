@@ -1,0 +1,90 @@
+"""The demo's examples: made on the spot from the template's tissue maps, with known defects.
+
+Simulated brains are judged by a model of simulated brains (`demo-brain`), because a model of real scans should
+rightly find them odd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from anomri.core.result import Verdict
+from anomri.core.scan import Scan
+from anomri.io.template import icbm_template
+from anomri.simulate import Anatomy, TissueMaps, anatomy, corrupt, lesion, phantom
+
+__all__ = ["DEMO_SPACING_MM", "Example", "demo_normal", "examples", "tissue_maps"]
+
+# Coarser than a real 1 mm scan, so that the demo is over in a minute or two on two cores.
+DEMO_SPACING_MM = (1.3, 1.7)
+_SEVERITY = 4
+_LESION_ML = 15.0
+_ALARM: frozenset[Verdict] = frozenset({"warn", "fail"})
+_NO_FAIL: frozenset[Verdict] = frozenset({"pass", "warn"})
+_REFUSED: frozenset[Verdict] = frozenset({"out_of_scope"})
+_SUBJECTS_PER_SEED = 8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Example:
+    """A scan of the demo and the verdicts that would be right for it."""
+
+    name: str
+    scan: Scan
+    expected: frozenset[Verdict]
+
+
+def tissue_maps() -> TissueMaps:
+    """The ICBM tissue maps as the simulator takes them."""
+    template = icbm_template()
+    return TissueMaps(grey=template.grey, white=template.white, csf=template.csf, geometry=template.geometry)
+
+
+def demo_normal(maps: TissueMaps, subject: int) -> Anatomy:
+    """Simulated normal number `subject` of the demo's population; its voxel size lies in `DEMO_SPACING_MM`."""
+    spacing = float(np.random.default_rng([subject, 1]).uniform(*DEMO_SPACING_MM))
+    return anatomy(maps, seed=subject, spacing_mm=spacing)
+
+
+def examples(seed: int) -> Iterator[Example]:
+    """Two normals, four defects and an object that is no brain.
+
+    Parameters
+    ----------
+    seed : ≥ 0; the subjects of different seeds differ, and none of them trained `demo-brain`.
+
+    Yields
+    ------
+    Seven examples: ``normal-1``, ``normal-2``, ``motion``, ``ghosting`` and ``missing-part`` of severity 4,
+    ``lesion`` of 15 ml at full grey–white contrast, ``no-brain``.
+    """
+    maps = tissue_maps()
+    subjects = [1_000_000 + _SUBJECTS_PER_SEED * seed + i for i in range(_SUBJECTS_PER_SEED)]
+    for number, subject in enumerate(subjects[:2], start=1):
+        yield Example(f"normal-{number}", demo_normal(maps, subject).scan, _NO_FAIL)
+    for kind, subject in zip(("motion", "ghosting", "missing"), subjects[2:5], strict=True):
+        brain = demo_normal(maps, subject)
+        made = corrupt(brain.scan, kind, severity=_SEVERITY, seed=subject, brain=brain.brain)
+        yield Example("missing-part" if kind == "missing" else kind, made.scan, _ALARM)
+    brain = demo_normal(maps, subjects[5])
+    yield Example("lesion", _with_lesion(brain, subjects[5]), _ALARM)
+    yield Example("no-brain", phantom(subjects[6]), _REFUSED)
+
+
+def _with_lesion(brain: Anatomy, seed: int) -> Scan:
+    voxels = brain.scan.voxels
+    grey, white = (float(np.median(voxels[brain.labels == tissue])) for tissue in (2, 3))
+    made = lesion(
+        brain.scan,
+        volume_ml=_LESION_ML,
+        contrast=1.0,
+        sign="dark" if seed % 2 else "bright",
+        seed=seed,
+        brain=brain.brain,
+        grey_white_difference=white - grey,
+        candidates=brain.labels == 3,
+    )
+    return replace(made.scan, sequence=brain.scan.sequence)
