@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,3 +50,17 @@ def test_the_generated_reference_is_current():
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def shown_commands() -> list[str]:
+    """Every `anomri …` line in a bash block of the project's texts."""
+    texts = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    blocks = [b for t in texts for b in re.findall(r"^```bash\n(.*?)^```", t.read_text("utf-8"), re.M | re.S)]
+    return sorted({m.group(1) for b in blocks for m in re.finditer(r"(?:^|/)(anomri [^\n#]+)", b, re.M)})
+
+
+@pytest.mark.parametrize("line", shown_commands())
+def test_a_command_shown_in_the_documentation_exists(line: str):
+    _, name, *arguments = line.split()
+    known = {option for p in COMMANDS[name].params for option in (*p.opts, *p.secondary_opts)} | {"--help"}
+    assert {a.partition("=")[0] for a in arguments if a.startswith("-")} <= known

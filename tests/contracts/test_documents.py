@@ -74,3 +74,13 @@ def test_torch_is_pinned_without_a_build_and_everything_installed_is_pinned():
     wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in wanted} - {"anomri"}
     assert names <= set(pins)
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_examples_compile_and_use_public_names_only(path: Path):
+    import anomri
+
+    for block in re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        compile(block, str(path), "exec")
+        used = set(re.findall(r"\banomri\.([A-Za-z]\w*)", block)) | set(re.findall(r"^from anomri import (\w+)", block))
+        assert used <= set(anomri.__all__)
