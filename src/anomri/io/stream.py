@@ -119,7 +119,8 @@ class ByteStream:
 
         Raises
         ------
-        InputError : the file cannot hold that many (`truncated`), or is far larger than that (`too_large`).
+        InputError : the file cannot hold that many (`truncated`), or is far larger than that
+            (`too_large`, `compression_bomb`).
         """
         most = self.size * DEFLATE_RATIO if self.is_gzip else self.size
         if total > most:
@@ -131,8 +132,8 @@ class ByteStream:
         if self.size > (2 * total if self.is_gzip else total) + SLACK_BYTES:
             raise InputError(
                 f"the image ends after {total} bytes and the file has {self.size}",
-                remedy="Convert the file again.",
-                code="too_large",
+                remedy="Get the file again from a source you trust.",
+                code="compression_bomb" if self.is_gzip else "too_large",
             )
 
     def skip(self, count: int) -> None:

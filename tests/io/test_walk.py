@@ -1,0 +1,183 @@
+"""Folders are walked the same way each time, inside their own walls, and every scan gets its own safe name."""
+
+import logging
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anomri.errors import InputError
+from anomri.io import find_images
+from anomri.io.names import MAX_SCAN_ID, safe_id, shown
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def found(inputs, **options):
+    return [f.path for f in find_images(inputs, **options)]
+
+
+def test_images_are_found_sorted_and_nothing_else_is(tmp_path):
+    touch(tmp_path, "b/x.nii.gz", "a/y.nii", "a/z.NII.GZ", "a/notes.txt", ".hidden/x.nii", "a/.x.nii", "x.nii.bak")
+    assert found([tmp_path]) == [tmp_path / "a/y.nii", tmp_path / "a/z.NII.GZ", tmp_path / "b/x.nii.gz"]
+
+
+def test_files_are_taken_as_they_are_and_once(tmp_path):
+    touch(tmp_path, "odd.dat", "a/x.nii")
+    files = [tmp_path / "odd.dat", tmp_path / "a/x.nii", tmp_path, tmp_path / "odd.dat"]
+    assert found(files) == [tmp_path / "odd.dat", tmp_path / "a/x.nii"]
+
+
+@pytest.mark.parametrize("pattern", ["*_T1w.nii.gz", "**/*_T1w.nii.gz", "sub-*/anat/*T1w*"])
+def test_a_pattern_takes_the_place_of_the_endings(tmp_path, pattern):
+    touch(
+        tmp_path, "sub-1/anat/sub-1_T1w.nii.gz", "sub-1/anat/sub-1_T2w.nii.gz", "sub-1/anat/sub-1_T1w_mask.nii.gz.txt"
+    )
+    names = [path.name for path in found([tmp_path], include=pattern)]
+    assert "sub-1_T1w.nii.gz" in names
+    assert "sub-1_T2w.nii.gz" not in names
+
+
+def test_a_pattern_with_two_stars_matches_at_the_root(tmp_path):
+    touch(tmp_path, "x_T1w.nii.gz")
+    assert len(found([tmp_path], include="**/*_T1w.nii.gz")) == 1
+
+
+def test_folders_that_anomri_wrote_are_passed_over_unless_they_are_the_root(tmp_path):
+    touch(tmp_path, "run.json", "x.nii", "out/run.json", "out/sub-1/heatmap.nii.gz", "r/result.json", "r/maps/z.nii")
+    assert found([tmp_path]) == [tmp_path / "x.nii"]
+
+
+def test_links_stay_inside_the_folder(tmp_path, caplog):
+    root, outside = touch(tmp_path / "root", "store/x.nii"), touch(tmp_path / "outside", "y.nii", "z/w.nii")
+    (root / "a.nii").symlink_to(outside / "y.nii")
+    (root / "b").symlink_to(outside)
+    (root / "c.nii").symlink_to("store/x.nii")
+    (root / "d.nii").symlink_to("nowhere")
+    (root / "e.nii").symlink_to("e.nii")
+    with caplog.at_level(logging.WARNING):
+        assert found([root]) == [root / "c.nii"]
+    assert "skipped 2 links that lead out of the folder" in caplog.text
+
+
+def test_a_cycle_of_links_ends(tmp_path):
+    root = touch(tmp_path / "root", "a/b/x.nii")
+    (root / "a/b/up").symlink_to("../..")
+    (root / "a/b/self").symlink_to(".")
+    (root / "other").symlink_to("a")
+    assert found([root]) == [root / "a/b/x.nii"]
+
+
+def test_a_fifo_is_not_an_image(tmp_path):
+    touch(tmp_path, "x.nii")
+    os.mkfifo(tmp_path / "f.nii")
+    assert found([tmp_path]) == [tmp_path / "x.nii"]
+
+
+def test_the_walk_goes_32_levels_deep_and_no_deeper(tmp_path, caplog):
+    deep = "/".join("d" * 33)
+    touch(tmp_path, deep[:63] + "/in.nii", deep + "/out.nii")
+    assert [path.name for path in found([tmp_path])] == ["in.nii"]
+    assert "deeper than 32" in caplog.text
+
+
+def test_no_scan_and_no_such_path_are_refused(tmp_path):
+    for inputs, code in (
+        ([tmp_path], "no_scans"),
+        ([], "no_scans"),
+        ([tmp_path / "no"], "no_file"),
+        ([Path("a\0")], "no_file"),
+    ):
+        with pytest.raises(InputError) as caught:
+            find_images(inputs)
+        assert caught.value.code == code
+
+
+def test_a_folder_that_may_not_be_listed_costs_only_itself(tmp_path, caplog, monkeypatch):
+    touch(tmp_path, "x.nii", "closed/y.nii")
+    listing = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listing(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert found([tmp_path]) == [tmp_path / "x.nii"]
+    assert "cannot be listed" in caplog.text
+    with pytest.raises(InputError, match="cannot be listed"):
+        find_images([tmp_path / "closed"])
+
+
+def test_names_that_agree_get_a_hash_each_whatever_their_case(tmp_path):
+    touch(tmp_path, "a/scan.nii", "b/scan.nii.gz", "c/SCAN.nii", "d/other.nii")
+    names = [f.scan_id for f in find_images([tmp_path])]
+    assert len({name.casefold() for name in names}) == 4
+    assert names[3] == "other"
+    assert all(re.fullmatch(r"(scan|SCAN)-[0-9a-f]{8}", name) for name in names[:3])
+    assert names == [f.scan_id for f in find_images([tmp_path])]
+
+
+def test_broken_names_are_found_and_named_safely(tmp_path):
+    raw = [
+        b"new\nline.nii",
+        b"esc\x1b[2J.nii",
+        b"not-\xff-utf8.nii",
+        "rtl\u202e.nii".encode(),
+        b"=cmd().nii",
+        b"...nii",
+    ]
+    for name in raw:
+        (tmp_path / os.fsdecode(name)).touch()
+    scans = find_images([tmp_path])
+    # A name that begins with a dot is hidden.
+    assert len(scans) == len(raw) - 1
+    assert len({scan.scan_id for scan in scans}) == len(scans)
+    for scan in scans:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", scan.scan_id)
+        assert shown(scan.path).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "scan_id"),
+    [
+        ("sub-01_T1w.nii.gz", "sub-01_T1w"), ("x.v2.nii", "x.v2"), ("x.hdr", "x"), ("plain", "plain"),
+        ("CON.nii", "scan-CON"),
+        ("nul.a.nii", "scan-nul.a"), ("äöü.nii", "scan"), ("-x-.nii", "x"), ("a b.nii", "a-b"), (".nii.gz", "scan"),
+    ],
+)  # fmt: skip
+def test_the_scan_name_is_the_file_name_without_its_ending(name, scan_id):
+    assert safe_id(Path(name)) == scan_id
+
+
+@given(name=st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=300))
+def test_every_scan_name_is_safe(name):
+    safe = safe_id(Path("folder") / name)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", safe)
+    assert safe[0] not in ".-"
+    assert len(safe) <= MAX_SCAN_ID
+    assert len(shown(name)) <= 256
+
+
+def test_long_names_that_differ_only_at_their_end_stay_apart():
+    a, b = safe_id(Path("x" * 200 + "1.nii")), safe_id(Path("x" * 200 + "2.nii"))
+    assert a != b
+    assert len(a) == MAX_SCAN_ID
+
+
+def test_thousands_of_other_files_take_no_time(tmp_path):
+    for number in range(3000):
+        (tmp_path / f"f{number}.txt").touch()
+    touch(tmp_path, "x.nii")
+    start = time.perf_counter()
+    assert len(find_images([tmp_path])) == 1
+    assert time.perf_counter() - start < 1
