@@ -65,6 +65,13 @@ def test_the_documentation_lists_every_page():
     assert pages == set(re.findall(r"[\w./-]+\.md", navigation))
 
 
+def test_every_method_has_a_page():
+    from anomri.methods import METHODS
+
+    pages = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs" / "methods").glob("*.md"))
+    assert not [name for name in METHODS if f"`{name}`" not in pages]
+
+
 def test_torch_is_pinned_without_a_build_and_everything_installed_is_pinned():
     pins = dict(
         line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
