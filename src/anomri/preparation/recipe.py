@@ -175,7 +175,7 @@ def prepare(
     tissue = classify(native, inside, _priors(moved), seed=_TISSUE_SEED)
     quality = measure(native, inside, tissue.labels, geometry.spacing_mm, air=None)
     csf, grey, white = (float(m) for m in tissue.means)
-    track.step("quality", 1, moved, csf_to_white=csf / white, grey_to_white=grey / white)
+    track.step("quality", 1, moved, csf_to_white=csf / white, grey_to_white=grey / white, white=white)
 
     if recipe.bias:
         native, strength = bias_step.correct_bias(native, inside, geometry)
