@@ -1,0 +1,89 @@
+"""`anomri score`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anomri.cli.exits import FailOn, exit_code
+from anomri.cli.inputs import found_images, refuse_output_among_inputs
+from anomri.cli.options import AsJson, Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile
+from anomri.cli.terminal import say, say_json
+
+if TYPE_CHECKING:
+    from anomri.runs.run import RunSummary
+
+__all__ = ["score", "tell"]
+
+
+class Kept(StrEnum):
+    """What stays of a scan."""
+
+    all = "all"
+    summary = "summary"
+
+
+def score(
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="Output folder; a re-run resumes in it.")],
+    more: More = None,
+    model: Annotated[str, typer.Option(metavar="NAME_OR_DIR", help="A bundled model, or a model folder.")] = "brain-t1",
+    mask: Annotated[Path | None, typer.Option(help="Your own brain mask, for a single scan.")] = None,
+    participants: ParticipantsFile = None,
+    include: Include = None,
+    alarm_rate: Annotated[float | None, typer.Option(min=0, max=1, help="False-alarm rate of 'fail'.")] = None,
+    keep: Annotated[Kept, typer.Option(help="'summary' writes no images.")] = Kept.all,
+    device: DeviceOption = Device.auto,
+    jobs: Jobs = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="End with code 4 from this verdict on.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say of scans whether they are normal, why not, where not.
+
+    \b
+    anomri score -i scan.nii.gz -o results
+    anomri score -i bids/ --include "*_T1w.nii.gz" --participants bids/participants.tsv -o results
+    anomri score -i *.nii.gz -o results --model my-model --alarm-rate 0.1 --fail-on fail
+    """
+    import sys
+
+    from anomri.io.participants import read_participants
+    from anomri.runs.progress import progress_on
+    from anomri.runs.run import run
+
+    found = found_images([*inputs, *(more or [])], include=include)
+    refuse_output_among_inputs(out, [*inputs, *(more or [])])
+    if mask is not None and len(found) > 1:
+        raise typer.BadParameter(f"a mask belongs to one scan, and there are {len(found)}", param_hint="--mask")
+    summary = run(
+        found,
+        model,
+        out,
+        mask=mask,
+        participants=None if participants is None else read_participants(participants),
+        alarm_rate=alarm_rate,
+        keep=keep.value,
+        device=device.value,
+        jobs=jobs,
+        progress=progress_on(sys.stderr),
+    )
+    tell(summary, as_json=as_json)
+    raise typer.Exit(exit_code(summary, fail_on))
+
+
+def tell(summary: RunSummary, *, as_json: bool) -> None:
+    """Print how a run ended; tracebacks of bugs go to stderr."""
+    for scan_id, trouble in sorted(summary.troubles.items()):
+        say(f"{scan_id}: {trouble}", error=True)
+    if as_json:
+        fields = {"scan_id", "verdict", "reason", "score", "p_value"}
+        scans = [result.model_dump(mode="json", include=fields) for result in summary.results]
+        say_json({"out": str(summary.out), "index": str(summary.index), "counts": summary.counts(), "scans": scans})
+        return
+    if len(summary.results) == 1:
+        say(f"{summary.results[0].verdict}: {summary.results[0].reason}")
+    say(", ".join(f"{count} {verdict}" for verdict, count in summary.counts().items()) or "no scan finished")
+    say(f"report: {summary.index}")

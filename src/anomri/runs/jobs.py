@@ -1,0 +1,226 @@
+"""Worker processes: one scan at a time each, watched by a deadline; the death of one costs its scan alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import connection as channels
+from typing import TYPE_CHECKING
+
+from anomri.errors import AnomriError, EnvironmentProblem, InputError
+from anomri.runs.worker import OUT_OF_MEMORY, Done, Job, Ready, Trouble, serve
+
+if TYPE_CHECKING:
+    from anomri.runs.scorer import Request
+
+__all__ = ["Crew", "Lost", "WorkerTrouble"]
+
+# Read by the numeric libraries when they are imported. One thread each: the results of BLAS change with the number
+# of threads (Deep-MI/FastSurfer#818), and the run is parallel over scans. The hash seed fixes the order of sets.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
+_POLL_S = 0.2
+_GRACE_S = 8.0
+
+
+class WorkerTrouble(RuntimeError):
+    """A worker could not start, by an error nobody foresaw; its traceback is the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A job whose worker did not finish it.
+
+    Parameters
+    ----------
+    error : what became of the worker; code ``crashed`` or ``timed_out``.
+    elapsed_s : how long it had been at it.
+    """
+
+    job: Job
+    error: InputError
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """How workers are run.
+
+    Parameters
+    ----------
+    size : most processes at a time.
+    reference, request : how each opens its scorer.
+    deadline_s : longest time for one scan, and for opening the scorer.
+    stopped : asked several times a second; once true no job is given out any more, and those in work have eight
+        seconds to end.
+    """
+
+    size: int
+    reference: str
+    request: Request
+    deadline_s: float
+    stopped: Callable[[], bool]
+
+    def alone(self) -> Crew:
+        """The same with one worker."""
+        return replace(self, size=1)
+
+    def work(self, jobs: Iterable[Job]) -> Generator[Done | Lost]:
+        """Spread jobs over workers.
+
+        Yields
+        ------
+        One event a job that was begun, in the order they end.
+
+        Raises
+        ------
+        AnomriError : one that concerns more than a single scan.
+        WorkerTrouble : a worker failed outside a scan.
+        """
+        waiting = deque(jobs)
+        workers: list[_Worker] = []
+        cut_s: float | None = None
+        try:
+            while workers or (waiting and not self.stopped()):
+                if self.stopped():
+                    cut_s = time.monotonic() + _GRACE_S if cut_s is None else cut_s
+                    if time.monotonic() > cut_s:
+                        return
+                else:
+                    opening = sum(worker.job is None for worker in workers)
+                    missing = min(self.size - len(workers), len(waiting) - opening)
+                    workers += [_Worker(self.reference, self.request) for _ in range(missing)]
+                for worker in _talking(workers):
+                    event = worker.receive()
+                    if isinstance(event, Done):
+                        yield event
+                    if event is None:
+                        workers.remove(worker)
+                        yield worker.lost(worker.epitaph())
+                    elif waiting and not self.stopped():
+                        worker.give(waiting.popleft())
+                    else:
+                        workers.remove(worker)
+                        worker.end()
+                for worker in [w for w in workers if w.busy_s > self.deadline_s]:
+                    workers.remove(worker)
+                    worker.kill()
+                    yield worker.lost(_timed_out(self.deadline_s))
+        finally:
+            for worker in workers:
+                worker.kill()
+
+
+class _Worker:
+    def __init__(self, reference: str, request: Request) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._channel, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, reference, request), daemon=True)
+        with _environment(_ENVIRONMENT):
+            self._process.start()
+        theirs.close()  # so that its death reads as the end of the channel
+        self.job: Job | None = None
+        self._since_s = time.monotonic()
+
+    @property
+    def channel(self) -> channels.Connection:
+        return self._channel
+
+    @property
+    def busy_s(self) -> float:
+        return time.monotonic() - self._since_s
+
+    def receive(self) -> Ready | Done | None:
+        """The next message; None where the worker is dead. Raises what the worker could not deal with."""
+        try:
+            message: Ready | Done | AnomriError | Trouble = self._channel.recv()
+        except (EOFError, OSError):
+            self._process.join(5.0)
+            return None
+        if isinstance(message, AnomriError):
+            raise message
+        if isinstance(message, Trouble):
+            raise WorkerTrouble(message.traceback)
+        if isinstance(message, Done):
+            self.job = None
+        return message
+
+    def give(self, job: Job) -> None:
+        self.job, self._since_s = job, time.monotonic()
+        with suppress(OSError):  # it died while idle: the end of its channel tells
+            self._channel.send(job)
+
+    def lost(self, error: InputError) -> Lost:
+        """The job it was on; where it was on none it died opening its scorer, and so would the next."""
+        if self.job is None:
+            raise EnvironmentProblem(
+                f"a worker ended while it opened the model: {error.cause}",
+                remedy="Give more memory, or fewer --jobs.",
+                code="worker",
+            )
+        return Lost(self.job, error, self.busy_s)
+
+    def epitaph(self) -> InputError:
+        code = self._process.exitcode
+        if code is None:
+            self.kill()
+            cause = "it closed its channel"
+        elif code == OUT_OF_MEMORY:
+            cause = "memory ran out"
+        elif code < 0:
+            cause = f"killed by {signal.Signals(-code).name}"
+            cause += ", most often because memory ran out" if -code == signal.SIGKILL else ""
+        else:
+            cause = f"exit status {code}"
+        remedy = "Try it alone with more memory; if it happens again, please report it."
+        return InputError(f"the worker died on this scan ({cause})", remedy=remedy, code="crashed")
+
+    def end(self) -> None:
+        with suppress(OSError):
+            self._channel.send(None)
+        self._process.join(5.0)
+        self.kill()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._channel.close()
+
+
+def _timed_out(deadline_s: float) -> InputError:
+    return InputError(
+        f"the scan took longer than {deadline_s:g} s", remedy="Check its size; run it alone.", code="timed_out"
+    )
+
+
+def _talking(workers: list[_Worker]) -> list[_Worker]:
+    ready = channels.wait([worker.channel for worker in workers], timeout=_POLL_S)
+    return [worker for worker in workers if worker.channel in ready]
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Set variables for the processes started inside: libraries read them before a child's own code runs."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

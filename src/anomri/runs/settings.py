@@ -1,0 +1,73 @@
+"""What a result depends on besides its image, and whether a finished one still stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from anomri.core.result import ModelRecord, Result
+from anomri.runs.save import Keep
+from anomri.runs.worker import file_sha256
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All scans of an output folder share these. Device and number of workers are no part of it: they say where the
+    work is done, not what is done.
+
+    Parameters
+    ----------
+    model_name, model_version, model_sha256 : the model.
+    alarm_rate : None for the model's own.
+    keep : which files are written.
+    anomri : version of the code.
+    """
+
+    model_name: str
+    model_version: str
+    model_sha256: str
+    alarm_rate: float | None
+    keep: Keep
+    anomri: str
+
+    @classmethod
+    def of(cls, model: ModelRecord, *, alarm_rate: float | None, keep: Keep) -> Settings:
+        """Settings of a run of this version of anomri."""
+        return cls(model.name, model.version, model.sha256, alarm_rate, keep, version("anomri"))
+
+    @property
+    def digest(self) -> str:
+        """Names these settings."""
+        return _digest(asdict(self))
+
+    def stamp(self, *, mask_sha256: str | None, covariates: Mapping[str, float]) -> str:
+        """Names these settings with what belongs to one scan alone."""
+        return f"{self.digest}.{_digest({'mask': mask_sha256, 'covariates': dict(covariates)})}"
+
+    @property
+    def retry_stamp(self) -> str:
+        """The stamp of a failure that is worth another try: it never equals the stamp of a scan."""
+        return f"{self.digest}.retry"
+
+    def made(self, result: Result) -> bool:
+        """Whether a result was made with these settings, whatever its scan's own."""
+        return result.versions.get("settings", "").partition(".")[0] == self.digest
+
+    def stands(self, result: Result, *, stamp: str, path: Path) -> bool:
+        """Whether a result need not be made again: same settings, same model, same bytes of the image at `path`."""
+        return (
+            result.versions.get("settings") == stamp
+            and result.model.sha256 == self.model_sha256
+            and result.input.sha256 != ""
+            and result.input.sha256 == file_sha256(path)
+        )
+
+
+def _digest(content: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
