@@ -1,0 +1,128 @@
+"""The page of one scan: a single file that opens from disk, without network, and is read within a minute."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from anomri.core.outcome import Outcome
+from anomri.core.result import Finding, MetricDeviation, Result
+from anomri.report import words
+from anomri.report.charts import distribution, metric_range, sparkline
+from anomri.report.colours import colour_table
+from anomri.report.display import DisplayGrid, HeatRange, Views, glance_of, heat_range, views_of
+from anomri.report.render import render
+from anomri.report.volumes import BUDGET, Packed, pack
+
+__all__ = ["scan_page"]
+
+_MOST_UNUSUAL = 3
+
+
+def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
+    """One self-contained HTML page: verdict, reason, score among the normals, images, findings, quality, model.
+
+    Parameters
+    ----------
+    outcome : of any verdict; images that are missing are left out.
+    budget : characters of base64 the volumes may take; blocks of voxels are joined until they fit.
+
+    Returns
+    -------
+    HTML, UTF-8; the same bytes for the same outcome.
+    """
+    result = outcome.result
+    views = views_of(outcome)
+    heat = _heat_of(outcome, views)
+    packed = None if views is None else pack(views, heat, budget=budget)
+    grid = None if packed is None else packed.grid
+    return render(
+        "scan.html.jinja",
+        style="page.css",
+        script="viewer.js",
+        data=None if packed is None else _viewer_data(packed, heat, _start(result, views, packed.grid)),
+        result=result,
+        verdict=words.VERDICTS[result.verdict],
+        disclaimer=words.DISCLAIMER,
+        drivers=words.DRIVERS,
+        distribution=None if result.score is None else distribution(result),
+        spark=sparkline(result, grid),
+        heat=heat,
+        scale=None if outcome.heatmap is None else words.SCALE[outcome.heatmap.scale],
+        has_expected=views is not None and views.expected is not None,
+        coarser="" if packed is None else packed.coarser,
+        findings=[_finding_row(finding, grid) for finding in result.findings],
+        unusual=_most_unusual(result),
+        quality=_quality_rows(result),
+        metric_range=metric_range,
+        glance=_png(glance_of(outcome.scan)) if views is None and outcome.scan is not None else None,
+    )
+
+
+def _heat_of(outcome: Outcome, views: Views | None) -> HeatRange | None:
+    if outcome.heatmap is None or views is None:
+        return None
+    limits = outcome.result.thresholds
+    return heat_range(outcome.heatmap, None if limits is None else limits.finding_level)
+
+
+def _start(result: Result, views: Views | None, grid: DisplayGrid) -> tuple[int, int, int]:
+    """The first position of the cross-hair: the strongest finding, else the strongest voxel, else the middle."""
+    if result.findings:
+        return grid.block_at(result.findings[0].centroid_mm)
+    if views is not None and views.heat is not None and np.isfinite(views.heat).any():
+        at = np.unravel_index(int(np.nanargmax(views.heat)), views.heat.shape)
+        x, y, z = (int(i) // grid.step for i in at)
+        return x, y, z
+    x, y, z = (n // 2 for n in grid.shape)
+    return x, y, z
+
+
+def _viewer_data(packed: Packed, heat: HeatRange | None, start: tuple[int, int, int]) -> dict[str, object]:
+    grid = packed.grid
+    return {
+        "shape": list(grid.shape),
+        "spacing_mm": [round(s, 6) for s in grid.spacing_mm],
+        "affine": [[round(float(v), 6) for v in row] for row in grid.affine[:3]],
+        "start": list(start),
+        "layers": packed.layers,
+        "heat": None if heat is None else {"low": heat.low, "high": heat.high, "threshold": heat.threshold},
+        "colours": colour_table().ravel().tolist(),
+    }
+
+
+def _finding_row(finding: Finding, grid: DisplayGrid | None) -> dict[str, object]:
+    block = None if grid is None else ",".join(str(i) for i in grid.block_at(finding.centroid_mm))
+    return {"finding": finding, "block": block}
+
+
+def _most_unusual(result: Result) -> list[MetricDeviation]:
+    """The metrics of the quality drivers that deviate most."""
+    metrics = [m for driver in result.drivers if driver.kind == "quality" for m in driver.metrics]
+    return sorted(metrics, key=lambda m: (-abs(m.deviation), m.name))[:_MOST_UNUSUAL]
+
+
+def _quality_rows(result: Result) -> list[dict[str, object]]:
+    """Every metric of the scan by name, with its normal range where a driver gives one."""
+    ranges = {m.name: m for driver in result.drivers for m in driver.metrics}
+    names = sorted({*result.quality, *ranges})
+    return [
+        {
+            "name": name,
+            "value": result.quality[name] if name in result.quality else ranges[name].value,
+            "metric": ranges.get(name),
+        }
+        for name in names
+    ]
+
+
+def _png(picture: NDArray[np.uint8]) -> Markup:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    # Base64 holds no markup, and is too long to be shown as text.
+    return Markup("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))

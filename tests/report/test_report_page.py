@@ -1,0 +1,226 @@
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anomri.core.outcome import Outcome
+from anomri.core.result import Result
+from anomri.report.page import scan_page
+
+Make = Callable[..., Outcome]
+MakeResult = Callable[..., Result]
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' onmouseover=alert(3) \u202e\u200b\x1b[31m\n"
+)
+
+
+class Page(HTMLParser):
+    """Elements, their attributes, and the text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self._inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == self._inside:
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in self.raw:
+            self.raw[self._inside].append(data)
+        else:
+            self.text += data
+
+
+def data_of(html: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="scan-data">(.*?)</script>', html, re.S)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found.group(1))
+    return data
+
+
+def test_the_verdict_is_told_in_words_with_its_reason(make_outcome: Make) -> None:
+    text = Page(scan_page(make_outcome())).text
+    order = [
+        "Abnormal",
+        "A bright place of 1.9 ml",
+        "6.20",
+        "0.0217",
+        "5.40",
+        "brain-t1",
+        "The score among the normals",
+        "Radiological convention",
+        "Findings",
+        "What the verdict rests on",
+        "motion, or strong coil shading",
+        "All image quality measures",
+        "Notes",
+        "AUROC 0.90",
+        "Research use only. Not a medical device.",
+    ]
+    at = [text.index(words) for words in order]
+    assert at == sorted(at)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"), [("pass", "Within the normal range"), ("warn", "Borderline"), ("fail", "Abnormal")]
+)
+def test_every_verdict_has_its_words_and_icon(make_outcome: Make, verdict: str, words: str) -> None:
+    page = Page(scan_page(make_outcome(verdict=verdict)))
+    assert words in page.text
+    assert ("svg", "icon") in [(tag, attributes.get("class")) for tag, attributes in page.tags]
+
+
+@pytest.mark.parametrize("verdict", ["out_of_scope", "unreadable"])
+def test_a_refused_scan_has_a_page_with_reason_and_remedy(make_refused: MakeResult, verdict: str) -> None:
+    text = Page(scan_page(Outcome(result=make_refused(verdict)))).text
+    assert "Not judged" in text
+    assert "The file ends after 2 kB of 8 MB." in text
+    assert "does not count as normal" in text
+    assert "There is no image to show" in text
+
+
+def test_a_scan_without_mask_shows_three_slices_and_no_volume(make_outcome: Make, make_refused: MakeResult) -> None:
+    html = scan_page(Outcome(result=make_refused("out_of_scope"), scan=make_outcome().scan))
+    assert "data:image/png;base64," in html
+    assert "scan-data" not in html
+
+
+def test_the_policy_allows_the_own_style_and_script_alone(make_outcome: Make) -> None:
+    html = scan_page(make_outcome())
+    page = Page(html)
+    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    for kind, texts in (("style", page.raw["style"]), ("script", page.raw["script"][1:])):
+        (text,) = texts
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    names = {name for _, attributes in page.tags for name in attributes}
+    assert not {name for name in names if name.startswith("on")} | ({"style"} & names)
+    addresses = [a.get(n) for _, a in page.tags for n in ("src", "href") if n in a]
+    assert all(str(address).startswith("data:") for address in addresses)
+
+
+def test_hostile_text_is_shown_and_does_nothing(make_outcome: Make) -> None:
+    usual = make_outcome().result
+    model = usual.model.model_copy(
+        update={"name": HOSTILE, "version": HOSTILE, "sha256": HOSTILE, "cohort": HOSTILE, "licence": HOSTILE}
+    )
+    metric = usual.drivers[1].metrics[0].model_copy(update={"name": HOSTILE, "usually_means": HOSTILE})
+    driver = usual.drivers[1].model_copy(update={"branch": HOSTILE, "metrics": (metric,)})
+    finding = usual.findings[0].model_copy(update={"region": HOSTILE})
+    html = scan_page(
+        make_outcome(
+            scan_id=HOSTILE,
+            reason=HOSTILE,
+            model=model,
+            drivers=(driver,),
+            findings=(finding,),
+            quality={HOSTILE: 1.0},
+            notes=(HOSTILE,),
+            versions={HOSTILE: HOSTILE},
+        )
+    )
+    page = Page(html)
+    assert len(page.raw["script"]) == 2
+    assert all(attributes.get("src", "data:").startswith("data:") for _, attributes in page.tags)
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert page.text.count("\\u202e") >= 11
+    assert not set("\u202e\u200b\x1b") & set(html)
+
+
+def test_long_text_is_cut(make_outcome: Make) -> None:
+    html = scan_page(make_outcome(reason="word " * 5000))
+    assert "word " * 40 in html
+    assert "word " * 52 not in html
+
+
+def test_bytes_that_are_no_text_are_shown_as_escapes(make_outcome: Make) -> None:
+    html = scan_page(make_outcome(reason="caf\udce9"))
+    assert "caf\\udce9" in html
+    html.encode("utf-8")
+
+
+def test_the_same_outcome_gives_the_same_bytes(make_outcome: Make) -> None:
+    assert scan_page(make_outcome()) == scan_page(make_outcome())
+
+
+def test_a_finding_leads_to_its_voxel(make_outcome: Make) -> None:
+    html = scan_page(make_outcome())
+    data = data_of(html)
+    affine = np.array(data["affine"])
+    block = np.array([int(i) for i in re.findall(r'data-block="([\d,]+)"', html)[0].split(",")])
+    world = affine[:, :3] @ block + affine[:, 3]
+    assert np.abs(world - np.array([24.0, -28.0, 20.0])).max() <= 4.0
+    assert data["start"] == block.tolist()
+
+
+@pytest.mark.parametrize("turn", [np.diag([-1.0, 1.0, 1.0]), np.diag([1.0, -1.0, -1.0])], ids=["LAS", "RPI"])
+def test_slices_run_from_feet_to_head_and_lead_to_their_slice(make_outcome: Make, turn: np.ndarray) -> None:
+    outcome = make_outcome(turn)
+    code = "LAS" if turn[0, 0] < 0 else "RPI"
+    result = outcome.result.model_copy(update={"input": outcome.result.input.model_copy(update={"orientation": code})})
+    html = scan_page(Outcome(result, outcome.scan, outcome.heatmap, outcome.brain, outcome.expected))
+    blocks = [int(i) for i in re.findall(r'data-slice="(\d+)"', html)]
+    assert blocks == sorted(blocks)
+    heights = [float(h) for h in re.findall(r'<rect class="bar"[^>]*width="[\d.]+" height="([\d.]+)"/></g>', html)]
+    assert abs(blocks[int(np.argmax(heights))] - data_of(html)["start"][2]) <= 1
+
+
+def test_a_scan_far_out_is_drawn_at_the_edge_and_says_so(make_outcome: Make) -> None:
+    html = scan_page(make_outcome(score=900.0))
+    assert "this scan 900 – off this axis" in html
+
+
+def test_marks_of_training_and_approximation_are_shown(make_outcome: Make) -> None:
+    text = Page(scan_page(make_outcome(in_training=True, approximate=True))).text
+    assert "In training." in text
+    assert "Approximate." in text
+    assert "In training." not in Page(scan_page(make_outcome())).text
+
+
+def test_a_judged_scan_without_images_still_has_its_page(make_outcome: Make) -> None:
+    text = Page(scan_page(Outcome(result=make_outcome().result))).text
+    assert "The score among the normals" in text
+    assert "There is no image to show" in text
+
+
+@pytest.mark.slow
+def test_a_whole_scan_of_noise_stays_below_five_megabytes(make_outcome: Make) -> None:
+    shape = (170, 205, 145)
+    rng = np.random.default_rng(0)
+    small = make_outcome(shape=shape)
+    assert small.scan is not None
+    assert small.brain is not None
+    assert small.heatmap is not None
+    assert small.expected is not None
+    noisy = small.scan.voxels + rng.normal(scale=30.0, size=shape).astype(np.float32)
+    scan = type(small.scan)(noisy, small.scan.geometry, "noise", small.scan.source)
+    html = scan_page(Outcome(small.result, scan, small.heatmap, small.brain, small.expected))
+    assert len(html.encode()) < 5_000_000
+
+
+def test_rendering_needs_no_torch() -> None:
+    code = (
+        "import sys, anomri.report.page, anomri.report.index, anomri.report.folder, anomri.report.figures\n"
+        "assert not {'torch', 'lightning_fabric', 'SimpleITK', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
