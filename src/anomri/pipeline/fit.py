@@ -123,7 +123,7 @@ def fit(
     out: Path,
     *,
     name: str,
-    presets: Sequence[str | None] | None = None,
+    preset: Sequence[str | None] | None = None,
     settings: Mapping[str, str] | None = None,
     card: ModelCardText | None = None,
     version: str = "1",
@@ -139,6 +139,7 @@ def fit(
     Parameters
     ----------
     methods : one or several names of `METHODS`; several become branches of one model.
+    preset : one for each method, or None for its first.
     out : model folder; stages are kept beside it in ``<out>.fit``.
     half : store weights as float16.
     report : called with a line of progress.
@@ -148,7 +149,7 @@ def fit(
     InputError, CalibrationError, DataLeak, ModelError : as the stages do.
     """
     specs, recipe_name = branch_specs(
-        methods, presets if presets is not None else [None] * len(methods), settings if settings is not None else {}
+        methods, preset if preset is not None else [None] * len(methods), settings if settings is not None else {}
     )
     recipe = recipe_named(recipe_name)
     work = out.with_name(out.name + ".fit")
