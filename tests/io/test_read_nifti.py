@@ -183,6 +183,7 @@ BAD_FIELDS = {
     "bits": ({"datatype": 1, "bitpix": 1}, "unsupported_type"),
     "unknown type": ({"datatype": 77}, "unsupported_type"),
     "NaN in the sform": ({"srow_x": np.nan}, "geometry"),
+    "signalling NaN in the sform": ({"srow_x": np.array([0x7F800001] * 4, "u4").view("f4")}, "geometry"),
     "singular sform": ({"srow_z": 0}, "geometry"),
     "broken quaternion alone": ({"sform_code": 0, "quatern_b": 3}, "geometry"),
     "no voxel size at all": ({"sform_code": 0, "qform_code": 0, "pixdim": {1: 0}}, "geometry"),

@@ -119,6 +119,8 @@ def _is_cut_header(head: bytes) -> bool:
     return False
 
 
+# Any bits may stand in a header; what they mean is checked, not warned about.
+@np.errstate(all="ignore")
 def _parse(stream: ByteStream, *, max_voxels: int) -> _Layout:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
@@ -225,8 +227,7 @@ def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float6
     elif by_qform:
         affine = _qform(header)
     else:
-        with np.errstate(all="ignore"):
-            affine = np.asarray(header.get_base_affine(), dtype=np.float64)
+        affine = np.asarray(header.get_base_affine(), dtype=np.float64)
         notes = ("the header gives no orientation; left and right are unknown",)
     check_affine(affine)
     return affine, notes
@@ -239,8 +240,7 @@ def _qform(header: Any) -> NDArray[np.float64]:
     # The standard takes every pixdim[0] that is not negative for 1.
     fixed["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     try:
-        with np.errstate(all="ignore"):
-            return np.asarray(fixed.get_qform(), dtype=np.float64)
+        return np.asarray(fixed.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise InputError("the qform is not a rotation", remedy=REMEDY_GEOMETRY, code="geometry") from error
 
