@@ -33,9 +33,19 @@ for command in (score, fit, calibrate, demo, methods, models, info):
     app.command()(command)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("anomri"))
+        raise typer.Exit
+
+
 @app.callback()
 def _anomri(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version and end.")
+    ] = False,
 ) -> None:
     """Is this MRI scan normal, why not, and where not: learnt from normal scans alone.
 
@@ -46,11 +56,6 @@ def _anomri(
     anomri score -i scan.nii.gz -o results   judge a scan
     anomri COMMAND --help                    what a command does, with examples
     """
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(version_of("anomri"))
-        raise typer.Exit
 
 
 def main() -> None:

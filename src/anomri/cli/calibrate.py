@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anomri.cli.inputs import normals
 from anomri.cli.options import Include, Inputs, Jobs, More, ParticipantsFile
 from anomri.cli.terminal import say
+
+if TYPE_CHECKING:
+    from anomri.pipeline import CalibrateSummary
 
 __all__ = ["calibrate"]
 
@@ -33,15 +36,33 @@ def calibrate(
     anomri calibrate brain-t1 -i our-normals/ --site "Our hospital, 3T" -o brain-t1-ours
     anomri score -i scan.nii.gz --model brain-t1-ours -o results
     """
-    from anomri import pipeline
     from anomri.models import Model
+    from anomri.pipeline import calibrate as calibrate_model
+    from anomri.runs.room import default_jobs
 
-    summary = pipeline.calibrate(
+    scans = normals([*inputs, *(more or [])], include=include, participants=participants)
+    summary = calibrate_model(
         Model.load(model),
-        normals([*inputs, *(more or [])], include=include, participants=participants),
+        scans,
         out,
         site=site,
-        jobs=jobs,
+        jobs=default_jobs(len(scans)) if jobs is None else jobs,
         report=lambda line: say(line, error=True),
     )
-    say(f"model: {summary.folder}")
+    _tell(summary)
+
+
+def _tell(summary: CalibrateSummary) -> None:
+    limits = summary.thresholds
+    say(f"normals: {summary.n_normals} used, {len(summary.dropped)} left out")
+    for dropped in summary.dropped:
+        say(f"  {dropped.scan_id}: {dropped.reason}")
+    say(f"warn from {limits.warn:.4g}, at a false-alarm rate of {limits.warn_rate:g}")
+    say(f"fail from {limits.fail:.4g}, at a false-alarm rate of {limits.fail_rate:g}")
+    if summary.fail_interval is not None:
+        low, high = summary.fail_interval
+        say(f"95 % interval of the fail threshold: {low:.4g} to {high:.4g}")
+    say(f"the smallest false-alarm rate that {summary.n_normals} normals can promise: {summary.smallest_rate:.3g}")
+    if summary.approximate:
+        say("approximate: too few normals for this rate; scores are aligned to the site, and nothing is promised")
+    say(f"model: {summary.model.folder}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,13 @@ from anomri.cli.inputs import normals
 from anomri.cli.options import Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile, Seed
 from anomri.cli.terminal import say
 
+if TYPE_CHECKING:
+    from anomri.pipeline import FitSummary
+
 __all__ = ["fit"]
+
+# One 1 mm scan from file to prepared, on one core of a two-core machine.
+SECONDS_TO_PREPARE = 20.0
 
 
 def fit(
@@ -40,26 +46,65 @@ def fit(
     anomri fit zatlas+iqm1c -i normals/ --participants participants.tsv -o my-model
     anomri fit autoencoder --preset autoencoder-small --set epochs=50 -i normals/ -o my-model
     """
-    from anomri import pipeline
+    from anomri.pipeline import fit as fit_model
+    from anomri.runs.room import default_jobs
 
-    methods = method.split("+")
-    presets = [None] * len(methods) if preset is None else [part or None for part in preset.split("+")]
-    if len(presets) != len(methods):
-        raise typer.BadParameter(f"{len(presets)} presets for {len(methods)} methods", param_hint="--preset")
-    pairs = [setting.partition("=") for setting in settings or []]
-    if not all(key and equals for key, equals, _ in pairs):
-        raise typer.BadParameter("a setting is KEY=VALUE", param_hint="--set")
-    summary = pipeline.fit(
+    methods, presets, values = _parsed(method, preset, settings or [])
+    scans = normals([*inputs, *(more or [])], include=include, participants=participants)
+    workers = default_jobs(len(scans)) if jobs is None else jobs
+    _announce(methods, presets, scans=len(scans), workers=workers, device=device)
+    summary = fit_model(
         methods,
-        normals([*inputs, *(more or [])], include=include, participants=participants),
+        scans,
         out,
         name=out.resolve().name if name is None else name,
         preset=presets,
-        settings={key: value for key, _, value in pairs},
+        settings=values,
         seed=seed,
         device=device.value,
-        jobs=jobs,
+        jobs=workers,
         report=lambda line: say(line, error=True),
     )
-    say(f"model: {summary.folder}")
-    say(f"fit report: {summary.report}")
+    _tell(summary)
+
+
+def _parsed(method: str, preset: str | None, settings: list[str]) -> tuple[list[str], list[str | None], dict[str, str]]:
+    methods = method.split("+")
+    given = [""] * len(methods) if preset is None else preset.split("+")
+    presets = [part or None for part in given]
+    if len(presets) != len(methods):
+        raise typer.BadParameter(f"{len(presets)} presets for {len(methods)} methods", param_hint="--preset")
+    pairs = [setting.partition("=") for setting in settings]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise typer.BadParameter("a setting is KEY=VALUE", param_hint="--set")
+    return methods, presets, {key: value for key, _, value in pairs}
+
+
+def _announce(methods: list[str], presets: list[str | None], *, scans: int, workers: int, device: Device) -> None:
+    """What will be done, and about how long it takes: a preset states its own time, on a machine it names."""
+    from anomri.methods import METHODS, load_preset
+    from anomri.runs.room import device_used
+
+    for method, preset in zip(methods, presets, strict=True):
+        name, found = load_preset(method, preset)
+        say(f"{name}: {found.claim}", error=True)
+    used = device_used(device.value, networks=any(METHODS[method].needs_torch for method in methods))
+    minutes = scans * SECONDS_TO_PREPARE / workers / 60
+    say(f"{scans} scans, {workers} workers, device {used}", error=True)
+    say(f"estimate: {minutes:.0f} min to prepare the scans, then six trainings: five folds and the model", error=True)
+
+
+def _tell(summary: FitSummary) -> None:
+    calibration = summary.model.calibrated()
+    scores = calibration.reference_scores
+    say(f"normals: {len(scores)} used, {len(summary.dropped)} left out")
+    for dropped in summary.dropped:
+        say(f"  {dropped.scan_id}: {dropped.reason}")
+    say(f"out-of-fold scores: {scores[0]:.3g} to {scores[-1]:.3g}, median {scores[len(scores) // 2]:.3g}")
+    for scan_id, robust_z in summary.outlying:
+        say(f"  worth a look: {scan_id}, {robust_z:.1f} robust standard deviations above the median")
+    for rate, count in sorted(summary.normals_needed.items()):
+        say(f"a false-alarm rate of {rate:g} needs {count} normals")
+    for note in summary.notes:
+        say(note)
+    say(f"model: {summary.model.folder}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
 
@@ -14,8 +14,9 @@ from anomri.runs.save import writing_to
 
 if TYPE_CHECKING:
     from anomri.runs.save import Keep
+    from anomri.training.fabric import Device
 
-__all__ = ["check_disk", "default_jobs", "free_memory_gb"]
+__all__ = ["check_disk", "default_jobs", "device_used", "free_memory_gb"]
 
 MEMORY_PER_WORKER_GB = 3.0
 _DISK_PER_SCAN_MB = {"all": 25.0, "summary": 4.0}
@@ -58,3 +59,17 @@ def check_disk(folder: Path, scans: int, keep: Keep) -> None:
             remedy="Free space, choose another output folder, or use --keep summary.",
             code="disk_full",
         )
+
+
+def device_used(device: str, *, networks: bool) -> str:
+    """What ``auto``, ``cpu`` or ``cuda`` comes to; a model without a network computes on the CPU whatever was asked.
+
+    Raises
+    ------
+    EnvironmentProblem : ``cuda`` was asked for a network and there is none.
+    """
+    if not networks:
+        return "cpu"
+    from anomri.training.fabric import make_fabric
+
+    return make_fabric(cast("Device", device)).device.type

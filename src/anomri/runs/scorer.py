@@ -17,7 +17,6 @@ from anomri.errors import AnomriError
 if TYPE_CHECKING:
     from anomri.core.outcome import Outcome
     from anomri.models import Model
-    from anomri.training.fabric import Device
 
 __all__ = ["DEFAULT_SCORER", "Request", "Scorer", "Task", "open_model", "opener"]
 
@@ -114,12 +113,10 @@ class _ModelScorer:
     @property
     def device(self) -> str:
         from anomri.methods import METHODS
+        from anomri.runs.room import device_used
 
-        if not any(METHODS[branch.record.method].needs_torch for branch in self._model.branches):
-            return "cpu"
-        from anomri.training.fabric import make_fabric
-
-        return make_fabric(cast("Device", self._request.device)).device.type
+        networks = any(METHODS[branch.record.method].needs_torch for branch in self._model.branches)
+        return device_used(self._request.device, networks=networks)
 
     def score(self, task: Task, timings: dict[str, float]) -> Outcome:
         from time import perf_counter
