@@ -50,7 +50,7 @@ def icbm_template() -> Template:
     brain = np.asarray(datasets.load_mni152_brain_mask(resolution=1).dataobj) > 0
     total = np.maximum(grey + white, 1.0)
     grey, white = np.where(brain, grey / total, 0.0), np.where(brain, white / total, 0.0)
-    csf = np.where(brain, 1.0 - grey - white, 0.0).astype(np.float32)
+    csf = np.where(brain, np.clip(1.0 - grey - white, 0.0, 1.0), 0.0).astype(np.float32)
     t1w = np.where(brain, t1w, 0.0).astype(np.float32)
     for array in (t1w, brain, csf, grey, white):
         array.setflags(write=False)
