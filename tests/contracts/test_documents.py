@@ -91,3 +91,8 @@ def test_python_examples_compile_and_use_public_names_only(path: Path):
         compile(block, str(path), "exec")
         used = set(re.findall(r"\banomri\.([A-Za-z]\w*)", block)) | set(re.findall(r"^from anomri import (\w+)", block))
         assert used <= set(anomri.__all__)
+
+
+def test_the_citation_names_the_version():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
