@@ -7,6 +7,7 @@ indexed [X, Y, Z]. Every affine maps voxel indices to world coordinates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ class Geometry:
         ends = [(0, n - 1) for n in self.shape]
         corners = np.array([[x, y, z] for x in ends[0] for y in ends[1] for z in ends[2]], dtype=np.float64)
         moved = apply_affine(self.affine, corners) - apply_affine(other.affine, corners)
-        return bool(np.abs(moved).max() <= tol_mm)
+        return bool(np.linalg.norm(moved, axis=1).max() <= tol_mm)
 
 
 def _inverse(matrix: FloatArray) -> NDArray[np.float64]:
@@ -108,17 +109,16 @@ def carry(
     target: Geometry,
     world: FloatArray | None = None,
     *,
-    order: int = 1,
-    outside: float = 0.0,
+    outside: Literal["zero", "edge"] = "zero",
 ) -> NDArray[np.float32]:
-    """Resample `values` from the grid `source` to the grid `target`.
+    """Resample `values` from the grid `source` to the grid `target`, linearly.
 
     Parameters
     ----------
     values : (X, Y, Z) on `source`; finite.
     world : (4, 4) matrix taking a point of the source's world to the target's world, mm; identity where None.
-    order : 0 nearest, 1 linear, 3 cubic.
-    outside : value of target voxels that lie outside the source grid.
+    outside : what the source is beyond its outermost voxel centres: it falls to 0 within one voxel, or goes on with
+        the values of its edge.
 
     Returns
     -------
@@ -134,9 +134,9 @@ def carry(
         matrix[:3, :3],
         offset=matrix[:3, 3],
         output=out,
-        order=order,
-        mode="constant",
-        cval=outside,
+        order=1,
+        # With plain "constant" rounding alone decides whether a point on the outermost voxels lies outside.
+        mode="grid-constant" if outside == "zero" else "nearest",
     )
     return out
 

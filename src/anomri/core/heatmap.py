@@ -12,6 +12,7 @@ from scipy import ndimage
 from anomri.core.geometry import Geometry, apply_affine
 from anomri.core.region import Region
 from anomri.core.result import Finding
+from anomri.errors import InputError
 
 __all__ = ["Heatmap", "findings_above", "slice_scores"]
 
@@ -29,6 +30,10 @@ class Heatmap:
     examined : where the method looked.
     scale : ``raw`` (the method's own), ``z`` (spread of normals) or ``p``.
     method : who made it.
+
+    Raises
+    ------
+    InputError : the three do not share a grid.
     """
 
     values: NDArray[np.float32]
@@ -38,6 +43,10 @@ class Heatmap:
     method: str
 
     def __post_init__(self) -> None:
+        if self.values.shape != self.geometry.shape or not self.geometry.same_grid(self.examined.geometry):
+            raise InputError(
+                "a heatmap, its grid and its region disagree", remedy="Give all three on one grid.", code="geometry"
+            )
         self.values.setflags(write=False)
 
 

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from anomri.core.geometry import Geometry, carry_known
 
-__all__ = ["Grid", "History", "Step"]
+__all__ = ["Grid", "History", "Rows", "Step", "rows_of"]
+
+Rows = tuple[tuple[float, float, float, float], ...]
 
 
 class Grid(BaseModel):
@@ -20,12 +22,12 @@ class Grid(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     shape: tuple[int, int, int]
-    affine: tuple[tuple[float, float, float, float], ...]
+    affine: Rows
 
     @classmethod
     def of(cls, geometry: Geometry) -> Grid:
         """The grid of a `Geometry`."""
-        return cls(shape=geometry.shape, affine=_rows(geometry.affine))
+        return cls(shape=geometry.shape, affine=rows_of(geometry.affine))
 
     @property
     def geometry(self) -> Geometry:
@@ -42,16 +44,17 @@ class Step(BaseModel):
     before, after : the grid it found and the grid it left.
     world : (4, 4) matrix from the world before to the world after, mm; None where the world did not move.
     value_change : in words, what happened to the values; None where nothing did.
-    measured : what the step measured, by name.
+    measured : what the step measured, by name; finite.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A number that is not finite would not survive JSON.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     version: int
     before: Grid
     after: Grid
-    world: tuple[tuple[float, float, float, float], ...] | None = None
+    world: Rows | None = None
     value_change: str | None = None
     measured: dict[str, float] = {}
 
@@ -104,5 +107,6 @@ class History(BaseModel):
         return carry_known(values, self.prepared, self.original, np.linalg.inv(self.world))
 
 
-def _rows(matrix: NDArray[np.float64]) -> tuple[tuple[float, float, float, float], ...]:
+def rows_of(matrix: NDArray[np.float64]) -> Rows:
+    """A (4, 4) matrix as JSON holds it."""
     return tuple((float(r[0]), float(r[1]), float(r[2]), float(r[3])) for r in matrix)

@@ -19,7 +19,7 @@ class Region:
 
     Parameters
     ----------
-    mask : (X, Y, Z) bool, at least one voxel; made read-only.
+    mask : (X, Y, Z), at least one voxel; taken as bool, made read-only.
     geometry : the grid it lies on.
     name : e.g. ``brain``.
     made_by : the step, or ``user`` for a mask that was given.
@@ -41,6 +41,9 @@ class Region:
                 remedy="Give a mask on the scan's own grid.",
                 code="mask_grid",
             )
+        if self.mask.dtype != np.bool_:
+            # An integer mask would index voxels instead of choosing them.
+            object.__setattr__(self, "mask", self.mask != 0)
         if not self.mask.any():
             raise InputError(f"the region {self.name!r} is empty", remedy="Check the mask.", code="mask_empty")
         self.mask.setflags(write=False)

@@ -41,8 +41,7 @@ def correct_bias(
     n4.Execute(sitk.Cast(coarse, sitk.sitkFloat32), coarse_inside)
     coarse_field = n4.GetLogBiasFieldAsImage(coarse)
     # The spline is smooth at 4 mm, so linear interpolation back to the native grid loses nothing that matters.
-    field = carry(from_itk(coarse_field), _grid_of(coarse_field), geometry, outside=np.nan)
-    field = np.where(np.isfinite(field), field, 0.0).astype(np.float32)
+    field = carry(from_itk(coarse_field), _grid_of(coarse_field), geometry, outside="edge")
     low, high = np.percentile(field[mask], [2, 98])
     return np.where(mask, voxels * np.exp(-field), 0.0).astype(np.float32), float(high - low)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from anomri.core.geometry import Geometry, carry
-from anomri.core.history import Grid, History, Step
+from anomri.core.history import Grid, History, Step, rows_of
 from anomri.core.prepared import Prepared
 from anomri.core.region import Region
 from anomri.core.scan import Scan
@@ -235,14 +235,13 @@ class _Track:
         **measured: float,
     ) -> None:
         grid = Grid.of(after)
-        matrix = None if world is None else Grid.of(Geometry((1, 1, 1), world)).affine
         self.steps.append(
             Step(
                 name=name,
                 version=version,
                 before=self._grid,
                 after=grid,
-                world=matrix,
+                world=None if world is None else rows_of(world),
                 value_change=value_change,
                 measured=measured,
             )
