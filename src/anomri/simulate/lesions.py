@@ -106,13 +106,13 @@ def lesion(
     rng = np.random.default_rng(seed)
     amplitude = contrast * grey_white_difference * (1.0 if sign == "bright" else -1.0)
     shape = _draw_shape(rng, volume_ml=volume_ml, amplitude=amplitude)
-    ratio = _ratio_to_boundary(scan.geometry.spacing_mm, shape)
-    fits = volume_ml <= tissue.sum() * scan.geometry.voxel_ml
-    for _ in range(TRIES if fits else 0):
-        centre = np.unravel_index(places[rng.integers(places.size)], tissue.shape)
-        drawn = shape.model_copy(update={"centre": tuple(int(i) for i in centre)})
-        if _share_inside(scan, tissue, drawn, ratio) >= LEAST_INSIDE:
-            return lesion_from_draw(scan, drawn, seed=seed, brain=brain, settings=settings)
+    if volume_ml <= tissue.sum() * scan.geometry.voxel_ml:
+        ratio = _ratio_to_boundary(scan.geometry.spacing_mm, shape)
+        for _ in range(TRIES):
+            centre = np.unravel_index(places[rng.integers(places.size)], tissue.shape)
+            drawn = shape.model_copy(update={"centre": tuple(int(i) for i in centre)})
+            if _share_inside(scan, tissue, drawn, ratio) >= LEAST_INSIDE:
+                return lesion_from_draw(scan, drawn, seed=seed, brain=brain, settings=settings)
     raise InputError(
         f"no place found for a lesion of {volume_ml:g} ml with 90 % of it inside the brain",
         remedy="Ask for a smaller lesion or allow more places.",
