@@ -122,6 +122,7 @@ def told(monkeypatch):
 
     monkeypatch.setattr("anomri.pipeline.fit", fit)
     monkeypatch.setattr("anomri.pipeline.calibrate", calibrate)
+    monkeypatch.setattr("anomri.runs.fit_report.write_fit_report", lambda _summary, folder: folder / "the-report")
     monkeypatch.setattr("anomri.models.Model.load", staticmethod(lambda name: name))
     return asked
 
@@ -147,6 +148,7 @@ def test_fit_hands_over_and_says_what_came_of_it(anomri, told, brains, tmp_path,
     assert "model: the-model" in heard.out
     assert "sub-09: cut off" in heard.out
     assert "worth a look: sub-01" in heard.out
+    assert "my-model/the-report" in heard.out
 
 
 def test_fit_refuses_what_does_not_add_up(anomri, told, brains, tmp_path):

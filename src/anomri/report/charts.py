@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from anomri.core.result import MetricDeviation, Result
+from anomri.core.result import MetricDeviation, Result, Thresholds
 from anomri.report.display import DisplayGrid
 
-__all__ = ["Bar", "Distribution", "MetricRange", "SliceBar", "Sparkline", "distribution", "metric_range", "sparkline"]
+__all__ = [
+    "Bar",
+    "Distribution",
+    "MetricRange",
+    "SliceBar",
+    "Sparkline",
+    "distribution",
+    "metric_range",
+    "round_numbers",
+    "score_axis",
+    "sparkline",
+]
 
 _MOST_TICKS = 400
 
@@ -90,19 +102,28 @@ class MetricRange:
 
 
 def distribution(result: Result) -> Distribution | None:
-    """The score axis of a result; None where there are no normals to compare with.
+    """The score axis of a result; None where there are no normals to compare with."""
+    return score_axis(result.reference_scores, result.thresholds, result.score)
+
+
+def score_axis(scores: Sequence[float], limits: Thresholds | None, score: float | None = None) -> Distribution | None:
+    """A score axis with its normals; None where there are none.
 
     The axis spans normals and thresholds, and the scan where it lies within 1.5 times that span; a scan further out
     is drawn at the edge, because a common axis would press all normals into one bar.
+
+    Parameters
+    ----------
+    scores : of the normals, sorted.
+    score : of the scan that is compared with them; None for the normals alone.
     """
-    normals = np.array(result.reference_scores, dtype=np.float64)
+    normals = np.array(scores, dtype=np.float64)
     if normals.size == 0:
         return None
-    limits = result.thresholds
     known = [*normals, *([limits.warn, limits.fail] if limits is not None else [])]
     low, high = float(min(known)), float(max(known))
     span = high - low if high > low else max(abs(high), 1.0)
-    score, beyond = result.score, 0
+    beyond = 0
     if score is not None:
         if score > high + 1.5 * span:
             beyond, high = 1, high + 0.6 * span
@@ -118,7 +139,7 @@ def distribution(result: Result) -> Distribution | None:
         high=high,
         bars=_histogram(normals),
         ticks=tuple(float(v) for v in normals) if normals.size <= _MOST_TICKS else (),
-        axis_ticks=_round_numbers(low, high),
+        axis_ticks=round_numbers(low, high),
         score=score,
         beyond=beyond,
         warn=None if limits is None else limits.warn,
@@ -139,7 +160,8 @@ def _histogram(normals: np.ndarray) -> tuple[Bar, ...]:
     return tuple(Bar(float(a), float(b), int(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True))
 
 
-def _round_numbers(low: float, high: float) -> tuple[float, ...]:
+def round_numbers(low: float, high: float) -> tuple[float, ...]:
+    """A few round numbers from `low` to `high`, for an axis; `high` must be above `low`."""
     rough = (high - low) / 5.0
     power = 10.0 ** np.floor(np.log10(rough))
     step = float(power * next(m for m in (1.0, 2.0, 5.0, 10.0) if m * power >= rough))

@@ -20,20 +20,27 @@ __all__ = ["render"]
 
 
 def render(
-    template: str, *, style: str, script: str, images: str = "data:", data: object = None, **context: object
+    template: str,
+    *,
+    style: str,
+    script: str | None = None,
+    images: str = "data:",
+    data: object = None,
+    **context: object,
 ) -> str:
     """A whole page.
 
     Parameters
     ----------
-    template, style, script : names in `templates`.
+    template, style, script : names in `templates`; without a script the page may run none.
     images : what images a page may show, as in ``img-src`` of a content security policy.
     data : what the script gets, as JSON; None for none.
     context : what the template asks for; a name it asks for and does not get is an error.
     """
-    style_text, script_text = _own(style), _own(script)
+    style_text, script_text = _own(style), "" if script is None else _own(script)
+    allowed = "" if script is None else f"script-src '{_digest(script_text)}'; "
     policy = (
-        f"default-src 'none'; script-src '{_digest(script_text)}'; style-src '{_digest(style_text)}'; "
+        f"default-src 'none'; {allowed}style-src '{_digest(style_text)}'; "
         f"img-src {images}; base-uri 'none'; form-action 'none'"
     )
     return (
