@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from anomri.errors import PreparationFailed
+from anomri.errors import InputError, PreparationFailed
 
-__all__ = ["LANDMARK_PERCENTILES", "VERSION", "normalise"]
+__all__ = ["LANDMARK_PERCENTILES", "VERSION", "normalise", "verify_landmarks"]
 
 VERSION = 1
 LANDMARK_PERCENTILES = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 99.0)
@@ -71,6 +71,16 @@ def normalise(
     if ceiling is not None:
         scaled = np.minimum(scaled, ceiling)
     return np.where(mask, scaled, 0.0).astype(np.float32)
+
+
+def verify_landmarks(landmarks: tuple[float, ...]) -> None:
+    """Raise `InputError` unless there is one landmark for each of `LANDMARK_PERCENTILES`, and they increase."""
+    if len(landmarks) != len(LANDMARK_PERCENTILES) or not np.all(np.diff(landmarks) > 0):
+        raise InputError(
+            f"{len(landmarks)} landmarks that do not fit the {len(LANDMARK_PERCENTILES)} percentiles",
+            remedy="Give one for each percentile, increasing.",
+            code="landmarks",
+        )
 
 
 def _through_landmarks(

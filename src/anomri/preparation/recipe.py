@@ -8,16 +8,15 @@ call `prepare`, so there is one path.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from anomri.core.geometry import Geometry, carry
-from anomri.core.history import Grid, History, Step, rows_of
+from anomri.core.history import History
 from anomri.core.prepared import Prepared
 from anomri.core.region import Region
 from anomri.core.scan import Scan
@@ -29,12 +28,18 @@ from anomri.preparation import intensity as intensity_step
 from anomri.preparation import mask as mask_step
 from anomri.preparation import orient as orient_step
 from anomri.preparation import register as register_step
+from anomri.preparation.track import Track
 from anomri.quality import classify, measure
 
 __all__ = ["RECIPES", "Recipe", "prepare", "recipe_named"]
 
 _TISSUE_SEED = 0
 _MARGIN_VOXELS = 3
+# Versions of the steps that stand in this file, or in packages that keep none.
+_QUALITY_VERSION = 1
+_RESAMPLE_VERSION = 1
+# Two programs that write the same grid differ by rounding alone.
+_GRID_TOLERANCE_MM = 0.1
 
 
 class Recipe(BaseModel):
@@ -48,6 +53,10 @@ class Recipe(BaseModel):
     spacing_mm, shape : of the prepared grid; centred on the template's brain.
     intensity, percentiles, ceiling, landmarks : see `intensity.normalise`.
     erode_mm : how deep below the mask's surface the examined region begins.
+
+    Raises
+    ------
+    InputError : landmarks that do not fit the kind of intensity.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,11 +74,22 @@ class Recipe(BaseModel):
     landmarks: tuple[float, ...] = ()
     erode_mm: float
 
+    @model_validator(mode="after")
+    def _landmarks_where_they_are_needed(self) -> Recipe:
+        if self.intensity == "histogram":
+            intensity_step.verify_landmarks(self.landmarks)
+        elif self.landmarks:
+            raise InputError(
+                f"landmarks for intensity {self.intensity!r}", remedy="Only histogram takes some.", code="landmarks"
+            )
+        return self
+
     @property
     def sha256(self) -> str:
         """Digest of the settings and of the version of every step."""
         steps = (bias_step, crop_step, intensity_step, mask_step, orient_step, register_step)
         versions = ",".join(f"{step.__name__}={step.VERSION}" for step in steps)
+        versions += f",quality={_QUALITY_VERSION},resample={_RESAMPLE_VERSION}"
         return hashlib.sha256(f"{self.model_dump_json()}|{versions}".encode()).hexdigest()
 
     @property
@@ -141,55 +161,17 @@ def prepare(
     Raises
     ------
     PreparationFailed : the mask is implausible, the registration failed, or the values do not vary.
+    InputError : `mask` lies on another grid.
     """
-    track = _Track(scan.geometry, timings)
-    inside = mask_step.stripped_mask(scan.voxels) if mask is None else mask.mask
-    volume = mask_step.verify_volume(inside, scan.geometry)
-    brain = mask if mask is not None else Region(inside.copy(), scan.geometry, "brain", "stripped_mask")
-    track.step("mask", mask_step.VERSION, scan.geometry, value_change="0 outside the mask", volume_ml=volume)
-
-    voxels, inside, geometry = orient_step.orient(scan.voxels, inside, scan.geometry)
-    track.step("orient", orient_step.VERSION, geometry)
-
-    start, shape = crop_step.box_of(inside, _MARGIN_VOXELS)
-    voxels, _ = crop_step.crop(voxels, geometry, start, shape)
-    inside, geometry = crop_step.crop(inside, geometry, start, shape)
-    native = np.where(inside, voxels, np.float32(0.0))
-    track.step("crop", crop_step.VERSION, geometry)
-
-    aligned = register_step.register(native, inside, geometry, kind=recipe.registration)
-    _require_alignment(aligned, recipe)
-    moved = Geometry(geometry.shape, aligned.world @ geometry.affine)
-    track.step(
-        "register",
-        register_step.VERSION,
-        moved,
-        world=aligned.world,
-        correlation=aligned.correlation,
-        overlap=aligned.overlap,
-        scale=aligned.scale,
-        stretch=aligned.stretch,
-        rotation_deg=aligned.rotation_deg,
-    )
-
-    tissue = classify(native, inside, _priors(moved), seed=_TISSUE_SEED)
-    quality = measure(native, inside, tissue.labels, geometry.spacing_mm, air=None)
-    csf, grey, white = (float(m) for m in tissue.means)
-    track.step("quality", 1, moved, csf_to_white=csf / white, grey_to_white=grey / white, white=white)
-
+    track = Track(scan.geometry, timings)
+    brain = _brain(scan, mask, track)
+    native, inside, geometry = _cut_out(scan, brain, track)
+    world = _registered(native, inside, geometry, recipe, track)
+    quality = _measured(native, inside, geometry, track)
     if recipe.bias:
         native, strength = bias_step.correct_bias(native, inside, geometry)
-        track.step("bias", bias_step.VERSION, moved, value_change="divided by the N4 field", log_range=strength)
-
-    grid = recipe.grid
-    carried = carry(native, moved, grid)
-    share = carry(inside.astype(np.float32), moved, grid)
-    within = share > 0.5
-    carried = np.where(within, carried / np.maximum(share, 0.5), 0.0).astype(np.float32)
-    track.step("resample", 1, grid, value_change="linear interpolation, weighted by the mask")
-    if not within.any():
-        raise PreparationFailed("nothing of the brain lies on the model's grid", remedy="Check the scan's header.")
-
+        track.step("bias", bias_step.VERSION, value_change="divided by the N4 field", log_range=strength)
+    carried, within = _resampled(native, inside, Geometry(geometry.shape, world @ geometry.affine), recipe.grid, track)
     values = intensity_step.normalise(
         carried,
         within,
@@ -198,15 +180,14 @@ def prepare(
         ceiling=recipe.ceiling,
         landmarks=recipe.landmarks,
     )
-    track.step("intensity", intensity_step.VERSION, grid, value_change=recipe.intensity)
-
-    region = mask_step.erode_mm(within, grid.spacing_mm, recipe.erode_mm)
+    track.step("intensity", intensity_step.VERSION, value_change=recipe.intensity)
+    region = mask_step.erode_mm(within, recipe.grid.spacing_mm, recipe.erode_mm)
     if not region.any():
         raise PreparationFailed("no voxel lies deep enough to be examined", remedy="Check the mask.", code="mask_empty")
-    track.step("erode", mask_step.VERSION, grid)
+    track.step("erode", mask_step.VERSION)
     return Prepared(
-        scan=Scan(values, grid, scan.scan_id, scan.source, scan.sequence),
-        region=Region(region, grid, "examined", "erode"),
+        scan=Scan(values, recipe.grid, scan.scan_id, scan.source, scan.sequence),
+        region=Region(region, recipe.grid, "examined", "erode"),
         history=History(steps=tuple(track.steps)),
         quality=quality,
         brain=brain,
@@ -215,45 +196,37 @@ def prepare(
     )
 
 
-class _Track:
-    """Collects the history, and the time a step where asked."""
-
-    def __init__(self, geometry: Geometry, timings: dict[str, float] | None) -> None:
-        self.steps: list[Step] = []
-        self._grid = Grid.of(geometry)
-        self._timings = timings
-        self._since = time.perf_counter()
-
-    def step(
-        self,
-        name: str,
-        version: int,
-        after: Geometry,
-        *,
-        world: NDArray[np.float64] | None = None,
-        value_change: str | None = None,
-        **measured: float,
-    ) -> None:
-        grid = Grid.of(after)
-        self.steps.append(
-            Step(
-                name=name,
-                version=version,
-                before=self._grid,
-                after=grid,
-                world=None if world is None else rows_of(world),
-                value_change=value_change,
-                measured=measured,
-            )
+def _brain(scan: Scan, given: Region | None, track: Track) -> Region:
+    """The whole brain on the scan's own grid."""
+    if given is None:
+        brain = Region(mask_step.stripped_mask(scan.voxels), scan.geometry, "brain", "stripped_mask")
+    elif scan.geometry.same_grid(given.geometry, _GRID_TOLERANCE_MM):
+        brain = given
+    else:
+        raise InputError(
+            "the mask does not lie on the scan's grid", remedy="Resample it to the scan's grid.", code="mask_grid"
         )
-        self._grid = grid
-        now = time.perf_counter()
-        if self._timings is not None:
-            self._timings[name] = self._timings.get(name, 0.0) + now - self._since
-        self._since = now
+    volume = mask_step.verify_volume(brain.mask, scan.geometry)
+    track.step("mask", mask_step.VERSION, value_change="0 outside the mask", volume_ml=volume)
+    return brain
 
 
-def _require_alignment(aligned: register_step.Alignment, recipe: Recipe) -> None:
+def _cut_out(scan: Scan, brain: Region, track: Track) -> tuple[NDArray[np.float32], NDArray[np.bool_], Geometry]:
+    """Voxels (0 outside the brain), mask and grid in RAS+ order, cut down to the brain."""
+    voxels, inside, geometry = orient_step.orient(scan.voxels, brain.mask, scan.geometry)
+    track.step("orient", orient_step.VERSION, geometry)
+    start, shape = crop_step.box_of(inside, _MARGIN_VOXELS)
+    voxels, _ = crop_step.crop(voxels, geometry, start, shape)
+    inside, geometry = crop_step.crop(inside, geometry, start, shape)
+    track.step("crop", crop_step.VERSION, geometry)
+    return np.where(inside, voxels, np.float32(0.0)), inside, geometry
+
+
+def _registered(
+    native: NDArray[np.float32], inside: NDArray[np.bool_], geometry: Geometry, recipe: Recipe, track: Track
+) -> NDArray[np.float64]:
+    """(4, 4) matrix from the scan's world to the template's."""
+    aligned = register_step.register(native, inside, geometry, kind=recipe.registration)
     if aligned.correlation < recipe.least_correlation or aligned.overlap < recipe.least_overlap:
         raise PreparationFailed(
             f"the registration to the template failed (correlation {aligned.correlation:.2f}, "
@@ -262,9 +235,47 @@ def _require_alignment(aligned: register_step.Alignment, recipe: Recipe) -> None
             remedy="Check that the scan is an upright, skull-stripped adult brain, and its header.",
             code="registration",
         )
+    track.step(
+        "register",
+        register_step.VERSION,
+        Geometry(geometry.shape, aligned.world @ geometry.affine),
+        world=aligned.world,
+        correlation=aligned.correlation,
+        overlap=aligned.overlap,
+        scale=aligned.scale,
+        stretch=aligned.stretch,
+        rotation_deg=aligned.rotation_deg,
+    )
+    return aligned.world
 
 
-def _priors(moved: Geometry) -> NDArray[np.float32]:
+def _measured(
+    native: NDArray[np.float32], inside: NDArray[np.bool_], geometry: Geometry, track: Track
+) -> dict[str, float | None]:
+    """Quality metrics of the native voxels; the track stands in the template's world."""
     template = icbm_template()
-    maps = (template.csf, template.grey, template.white)
-    return np.stack([carry(m, template.geometry, moved) for m in maps])
+    priors = np.stack([carry(m, template.geometry, track.grid) for m in (template.csf, template.grey, template.white)])
+    try:
+        tissue = classify(native, inside, priors, seed=_TISSUE_SEED)
+        quality = measure(native, inside, tissue.labels, geometry.spacing_mm, air=None)
+    except InputError as error:
+        raise PreparationFailed(error.cause, remedy=error.remedy, code=error.code) from error
+    csf, grey, white = (float(m) for m in tissue.means)
+    if not white > 0:
+        raise PreparationFailed("white matter is not brighter than 0", remedy="Check the scan.", code="no_white")
+    track.step("quality", _QUALITY_VERSION, csf_to_white=csf / white, grey_to_white=grey / white, white=white)
+    return quality
+
+
+def _resampled(
+    native: NDArray[np.float32], inside: NDArray[np.bool_], moved: Geometry, grid: Geometry, track: Track
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Voxels and mask on the model's grid; the background never dilutes the brain's border."""
+    carried = carry(native, moved, grid)
+    share = carry(inside.astype(np.float32), moved, grid)
+    within = share > 0.5
+    if not within.any():
+        raise PreparationFailed("nothing of the brain lies on the model's grid", remedy="Check the scan's header.")
+    values = np.where(within, carried / np.maximum(share, 0.5), 0.0).astype(np.float32)
+    track.step("resample", _RESAMPLE_VERSION, grid, value_change="linear interpolation, weighted by the mask")
+    return values, within

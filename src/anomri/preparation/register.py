@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from anomri.core.geometry import Geometry, carry
+from anomri.errors import PreparationFailed
 from anomri.io.template import icbm_template
 from anomri.preparation.itk import to_itk, world_matrix
 
@@ -68,8 +69,14 @@ def register(
     Returns
     -------
     The alignment with its quality; judging it is the caller's business.
+
+    Raises
+    ------
+    PreparationFailed : there is no signal, or the search for a matrix broke down.
     """
     bright = float(np.percentile(voxels[mask][::7], 99))
+    if not bright > 0:
+        raise PreparationFailed("there is no signal inside the mask", remedy="Check the mask.", code="no_signal")
     scaled = np.clip(voxels / bright, 0.0, 1.2)
     # Averaged to about 2 mm first: the levels see nothing finer, and smoothing the native grid would cost seconds.
     factors = [max(1, round(_GRID_MM / s)) for s in geometry.spacing_mm]
@@ -93,7 +100,12 @@ def register(
     method.SetOptimizerAsRegularStepGradientDescent(1.0, 0.005, 100, relaxationFactor=0.6)
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetInitialTransform(start, inPlace=False)
-    found = method.Execute(fixed, moving)
+    try:
+        found = method.Execute(fixed, moving)
+    except RuntimeError as error:
+        raise PreparationFailed(
+            "the registration to the template broke down", remedy="Check the scan and its header.", code="registration"
+        ) from error
     linear: Any = sitk.AffineTransform(3) if kind == "affine" else sitk.Euler3DTransform()
     plain: Any = found.GetNthTransform(0) if isinstance(found, sitk.CompositeTransform) else found
     linear.SetFixedParameters(plain.GetFixedParameters())

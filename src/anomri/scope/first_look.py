@@ -51,6 +51,8 @@ def first_look(scan: Scan, *, masked: bool = False) -> FirstLook:
     thickest = max(scan.geometry.spacing_mm)
     if thickest > _THICKEST_MM:
         reasons.append(f"its slices are {thickest:.1f} mm apart (the model needs at most {_THICKEST_MM:.0f} mm)")
+    if not (scan.voxels > 0).any():
+        return FirstLook(False, 0.0, 1.0, (*reasons, "it has no signal"))
     foreground = stripped_mask(scan.voxels)
     volume = float(foreground.sum()) * scan.geometry.voxel_ml
     background = 1.0 - float(foreground.mean())
