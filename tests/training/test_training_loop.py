@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from anomri.errors import InputError, ModelError, OutputConflict
 from anomri.training.checkpoint import read_checkpoint, write_checkpoint
 from anomri.training.fabric import make_fabric
+from anomri.training.holdout import held_out_loss
 from anomri.training.loop import CHECKPOINT_NAME, Batches, Training, cosine_decay, train
 from anomri.training.seeding import epoch_order, generator, seeded_torch
 
@@ -41,7 +42,8 @@ def squared_error(module: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 
 
 def held_out_error(module: nn.Module) -> float:
-    return float(squared_error(module, noisy_batch(np.arange(20, 26), 0, 0)))
+    batches = [noisy_batch(np.arange(20, 23), 0, 0), noisy_batch(np.arange(23, 26), 0, 0)]
+    return held_out_loss(module, squared_error, batches)
 
 
 def run(
@@ -192,6 +194,14 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
             seed=0,
             fabric=make_fabric("cpu"),
         )
+
+
+def test_the_held_out_loss_is_the_mean_over_batches() -> None:
+    module = small_network().eval()
+    with torch.no_grad():
+        whole = squared_error(module, noisy_batch(np.arange(20, 26), 0, 0))
+        parts = held_out_error(module)
+    assert parts == pytest.approx(float(whole), rel=1e-5)
 
 
 def test_nothing_to_train_on_is_refused() -> None:
