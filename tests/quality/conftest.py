@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 SPACING = (2.0, 2.0, 2.0)
-SHAPE = (76, 92, 72)
+SHAPE = (64, 76, 60)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ __all__ = ["CSF", "GREY", "WHITE", "Tissue", "classify"]
 
 CSF, GREY, WHITE = 1, 2, 3
 
-SAMPLE_VOXELS = 40_000
+SAMPLE_VOXELS = 20_000
 MOST_ITERATIONS = 60
 # A class can be found where the template says it is all but absent: registration is affine and brains differ.
 PRIOR_FLOOR = 0.1
@@ -212,7 +212,7 @@ def _field_weights(
     sds: NDArray[np.float64],
     basis: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Weighted least squares of values ≈ (1 + basis · weights) × expected intensity (Van Leemput, eq. 8, multiplied)."""
+    """Weighted least squares of values ≈ (1 + basis · weights) × expected intensity."""
     precision = resp / sds[:, None] ** 2
     total = precision.sum(axis=0)
     expected = (precision * means[:, None]).sum(axis=0) / total
