@@ -161,7 +161,7 @@ def measure(
     fold_of = {p.subject: fold for p, fold in zip(normals, folds, strict=True)}
     fabric = None
     if method == "autoencoder":
-        from anomri.training import make_fabric
+        from anomri.training.fabric import make_fabric
 
         fabric = make_fabric("cpu")
     fitted, scopes = [], []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anomri.io import read as load
     from anomri.models import Model
     from anomri.pipeline import calibrate, fit, score
-    from anomri.report import plot
+    from anomri.report.figures import plot
     from anomri.runs import save
 
 __all__ = [
@@ -58,7 +58,7 @@ _HOMES = {
     "calibrate": ("anomri.pipeline", "calibrate"),
     "fit": ("anomri.pipeline", "fit"),
     "load": ("anomri.io", "read"),
-    "plot": ("anomri.report", "plot"),
+    "plot": ("anomri.report.figures", "plot"),
     "save": ("anomri.runs", "save"),
     "score": ("anomri.pipeline", "score"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from anomri.core.reading import Reading
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Config", "FitReport", "Method", "Preset"]
+__all__ = ["Config", "FitReport", "Method", "Placeable", "Preset"]
 
 
 class Config(BaseModel):
@@ -93,4 +93,13 @@ class Method(Protocol):
     @classmethod
     def restore(cls, config: Config, state: Mapping[str, NDArray[np.generic]]) -> Self:
         """A fitted method from its config and state; ModelError where a name or shape does not fit."""
+        ...
+
+
+@runtime_checkable
+class Placeable(Protocol):
+    """A method whose network can move to another device; the others compute with numpy where they are."""
+
+    def to(self, device: str) -> None:
+        """Move the network to ``cpu`` or ``cuda``; `examine` then runs there."""
         ...

@@ -17,16 +17,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
 from anomri.calibration import Calibration
 from anomri.errors import ModelError
-from anomri.methods.method import Method
+from anomri.methods.method import Method, Placeable
 from anomri.models.fusion import Scaling
 from anomri.preparation import Recipe
 from anomri.scope import Scope
+
+if TYPE_CHECKING:
+    from anomri.training.fabric import Device
 
 __all__ = ["FORMAT", "Branch", "BranchRecord", "Card", "Model", "TrainingScan"]
 
@@ -140,6 +143,31 @@ class Model:
                 f"model {self.name} is not calibrated", remedy="Run anomri calibrate.", code="uncalibrated"
             )
         return self.calibration
+
+    def to(self, device: str) -> str:
+        """Move the networks of all branches to a device.
+
+        Parameters
+        ----------
+        device : ``auto`` (CUDA where it is), ``cpu`` or ``cuda``.
+
+        Returns
+        -------
+        Where they are now; always ``cpu`` for a model without networks, which asks nobody for a device.
+
+        Raises
+        ------
+        EnvironmentProblem : ``cuda`` was asked for and there is none.
+        """
+        networks = [branch.method for branch in self.branches if isinstance(branch.method, Placeable)]
+        if not networks:
+            return "cpu"
+        from anomri.training.fabric import make_fabric  # brings torch
+
+        place = str(make_fabric(cast("Device", device)).device.type)
+        for network in networks:
+            network.to(place)
+        return place
 
     @staticmethod
     def load(name_or_folder: str | Path) -> Model:

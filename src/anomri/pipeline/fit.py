@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pydantic import ValidationError
@@ -31,6 +31,8 @@ from anomri.scope import fit_scope
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from anomri.training.fabric import Device
 
 __all__ = ["FOLDS", "FitSummary", "ModelCardText", "branch_specs", "fit", "fold_folder"]
 
@@ -277,9 +279,9 @@ def _summary(model: Model, dropped: tuple[Dropped, ...], final: Fitted) -> FitSu
 def _fabric(specs: Sequence[BranchSpec], device: str) -> Fabric | None:
     if not any(METHODS[spec.method].needs_torch for spec in specs):
         return None
-    from anomri.training import make_fabric  # brings torch
+    from anomri.training.fabric import make_fabric  # brings torch
 
-    fabric: Fabric = make_fabric(device)
+    fabric: Fabric = make_fabric(cast("Device", device))
     return fabric
 
 

@@ -96,13 +96,15 @@ def open_model(request: Request) -> Scorer:
     """
     from anomri.models import Model
 
-    return _ModelScorer(Model.load(request.model), request)
+    model = Model.load(request.model)
+    return _ModelScorer(model, request, device=model.to(request.device))
 
 
 class _ModelScorer:
-    def __init__(self, model: Model, request: Request) -> None:
+    def __init__(self, model: Model, request: Request, *, device: str) -> None:
         self._model = model
         self._request = request
+        self._device = device
 
     @property
     def model(self) -> ModelRecord:
@@ -112,11 +114,7 @@ class _ModelScorer:
 
     @property
     def device(self) -> str:
-        from anomri.methods import METHODS
-        from anomri.runs.room import device_used
-
-        networks = any(METHODS[branch.record.method].needs_torch for branch in self._model.branches)
-        return device_used(self._request.device, networks=networks)
+        return self._device
 
     def score(self, task: Task, timings: dict[str, float]) -> Outcome:
         from time import perf_counter
