@@ -37,7 +37,7 @@ from anomri.pipeline.fit import FOLDS, branch_specs
 from anomri.pipeline.gather import gather
 from anomri.pipeline.store import load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare, recipe_named
-from anomri.scope import fit_scope, first_look, second_look
+from anomri.scope import first_look, fit_scope, second_look
 from anomri.simulate import corrupt, lesion
 
 ARTEFACTS = ("motion", "ghosting", "spike", "noise", "blur", "bias", "missing")

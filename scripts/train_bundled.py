@@ -40,7 +40,7 @@ BRAIN_T1 = ModelCardText(
 )
 DEMO_BRAIN = ModelCardText(
     cohort=f"{DEMO_NORMALS} simulated brains drawn from the ICBM tissue maps; no person among them.",
-    validation="The examples of the demo over twenty seeds; see docs/benchmarks. It finds every real scan odd, and should.",
+    validation="The demo's own examples over twenty seeds; see docs/benchmarks. It rightly finds every real scan odd.",
     expects="A scan made by the demo's simulator.",
     licence="Apache-2.0",
     single_site=False,
