@@ -28,8 +28,8 @@ METHODS = ("zatlas", "iqm1c")
 
 BRAIN_T1 = ModelCardText(
     cohort=(
-        "60 adults of 19–55 years from one scanner (OpenNeuro ds002748, CC0): skull-stripped T1w at 0.87 × 0.87 × 1 mm, "
-        "17 healthy controls and 43 with mild depression, which leaves nothing visible on T1w."
+        "60 adults of 19–55 years from one scanner (OpenNeuro ds002748, CC0), skull-stripped T1w at "
+        "0.87 × 0.87 × 1 mm: 17 healthy controls and 43 with mild depression, which leaves nothing visible on T1w."
     ),
     validation=(
         "Cross-validated by subject on 45 of the subjects with simulated defects; see docs/benchmarks. Never measured "
