@@ -7,12 +7,14 @@ Tustison N. J. et al., "N4ITK: improved N3 bias correction", IEEE TMI 29(6), 131
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from anomri.core.geometry import Geometry, carry
-from anomri.preparation.itk import from_itk, to_itk
+from anomri.preparation.itk import from_itk, one_thread, to_itk
 
 __all__ = ["VERSION", "correct_bias"]
 
@@ -31,19 +33,24 @@ def correct_bias(
     Corrected voxels (X, Y, Z), 0 outside the mask, and the strength of the field removed: the range of its natural
     logarithm between the 2nd and 98th percentile inside the mask.
     """
-    factors = [max(1, round(_GRID_MM / s)) for s in geometry.spacing_mm]
-    image, inside = to_itk(voxels, geometry), to_itk(mask.astype(np.uint8), geometry)
-    coarse, coarse_inside = sitk.Shrink(image, factors), sitk.Shrink(inside, factors)
-    n4 = sitk.N4BiasFieldCorrectionImageFilter()
-    n4.SetNumberOfThreads(1)
-    n4.SetMaximumNumberOfIterations(_ITERATIONS)
-    n4.SetConvergenceThreshold(1e-3)
-    n4.Execute(sitk.Cast(coarse, sitk.sitkFloat32), coarse_inside)
-    coarse_field = n4.GetLogBiasFieldAsImage(coarse)
+    with one_thread():
+        coarse_field = _log_field(voxels, mask, geometry)
     # The spline is smooth at 4 mm, so linear interpolation back to the native grid loses nothing that matters.
     field = carry(from_itk(coarse_field), _grid_of(coarse_field), geometry, outside="edge")
     low, high = np.percentile(field[mask], [2, 98])
     return np.where(mask, voxels * np.exp(-field), 0.0).astype(np.float32), float(high - low)
+
+
+def _log_field(voxels: NDArray[np.float32], mask: NDArray[np.bool_], geometry: Geometry) -> Any:
+    """Natural logarithm of the field, on the coarse grid."""
+    factors = [max(1, round(_GRID_MM / s)) for s in geometry.spacing_mm]
+    coarse = sitk.Shrink(to_itk(voxels.astype(np.float32), geometry), factors)
+    inside = sitk.Shrink(to_itk(mask.astype(np.uint8), geometry), factors)
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.SetMaximumNumberOfIterations(_ITERATIONS)
+    n4.SetConvergenceThreshold(1e-3)
+    n4.Execute(coarse, inside)
+    return n4.GetLogBiasFieldAsImage(coarse)
 
 
 def _grid_of(image: sitk.Image) -> Geometry:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,24 @@ from numpy.typing import NDArray
 
 from anomri.core.geometry import Geometry
 
-__all__ = ["from_itk", "to_itk", "world_matrix"]
+__all__ = ["from_itk", "one_thread", "to_itk", "world_matrix"]
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run a block with SimpleITK on one thread; its own number of threads is put back afterwards.
+
+    A filter's `SetNumberOfThreads` does not reach everything inside a registration: sums over two threads come in the
+    order in which these end, and the last bits of the matrix change from run to run.
+    """
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def to_itk(values: NDArray[Any], geometry: Geometry) -> Any:

@@ -21,7 +21,7 @@ from scipy import ndimage
 from anomri.core.geometry import Geometry, carry
 from anomri.errors import PreparationFailed
 from anomri.io.template import icbm_template
-from anomri.preparation.itk import to_itk, world_matrix
+from anomri.preparation.itk import one_thread, to_itk, world_matrix
 
 __all__ = ["VERSION", "Alignment", "register"]
 
@@ -78,6 +78,15 @@ def register(
     if not bright > 0:
         raise PreparationFailed("there is no signal inside the mask", remedy="Check the mask.", code="no_signal")
     scaled = np.clip(voxels / bright, 0.0, 1.2)
+    with one_thread():
+        found = _search(scaled, mask, geometry, kind)
+    return _judged(np.linalg.inv(world_matrix(found)).astype(np.float64), scaled, mask, geometry)
+
+
+def _search(
+    scaled: NDArray[np.float32], mask: NDArray[np.bool_], geometry: Geometry, kind: Literal["affine", "rigid"]
+) -> Any:
+    """The transform from the template's world to the scan's."""
     # Averaged to about 2 mm first: the levels see nothing finer, and smoothing the native grid would cost seconds.
     factors = [max(1, round(_GRID_MM / s)) for s in geometry.spacing_mm]
     moving = sitk.BinShrink(to_itk(scaled, geometry), factors)
@@ -90,7 +99,6 @@ def register(
         sitk.CenteredTransformInitializerFilter.MOMENTS,
     )
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
     method.SetMetricAsMattesMutualInformation(32)
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetInterpolator(sitk.sitkLinear)
@@ -110,7 +118,7 @@ def register(
     plain: Any = found.GetNthTransform(0) if isinstance(found, sitk.CompositeTransform) else found
     linear.SetFixedParameters(plain.GetFixedParameters())
     linear.SetParameters(plain.GetParameters())
-    return _judged(np.linalg.inv(world_matrix(linear)).astype(np.float64), scaled, mask, geometry)
+    return linear
 
 
 @lru_cache(maxsize=1)
