@@ -235,3 +235,12 @@ def test_the_input_is_left_alone(phantom: Any) -> None:
     measure(phantom.voxels, phantom.mask, phantom.truth, SPACING, air=None)
     for was, now in zip(before, (phantom.voxels, phantom.mask, phantom.truth), strict=True):
         assert np.array_equal(was, now)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (40, 40, 1)])
+def test_a_degenerate_mask_gives_none_and_no_warning(shape: tuple[int, int, int]) -> None:
+    labels = np.full(shape, 3, dtype=np.uint8)
+    quality = measure(np.ones(shape, dtype=np.float32), labels > 0, labels, SPACING, air=None)
+    assert quality["ghost_y"] is None
+    assert quality["white_signal_to_noise"] is None
+    assert all(value is None or np.isfinite(value) for value in quality.values())

@@ -24,7 +24,8 @@ class MetricDefinition:
     reference : where the idea comes from; ``anomri`` for our own.
     low_means, high_means : what an unusually low or high value usually comes from, a few words.
     needs_air : whether it needs air around the head, which a stripped scan does not have.
-    in_score : whether the one-class model of quality uses it; some are for the reader only.
+    in_score : whether the one-class model of quality uses it; what needs air, or says among normal scans nearly the
+        same as another metric (rank correlation above 0.85), is for the reader only.
     """
 
     title: str
@@ -197,6 +198,7 @@ METRICS: dict[str, MetricDefinition] = {
         "anomri",
         "blur or motion, or an uneven field",
         "noise or spikes",
+        in_score=False,
     ),
     "gradient_entropy": MetricDefinition(
         "Gradient entropy",
@@ -253,6 +255,7 @@ METRICS: dict[str, MetricDefinition] = {
         "anomri",
         "blur, motion or coarse voxels",
         "noise",
+        in_score=False,
     ),
     "spectral_peak": MetricDefinition(
         "Spectral peak",

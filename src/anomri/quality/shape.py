@@ -87,7 +87,8 @@ def _spread(mask: Mask, centre_mm: NDArray[np.float64], spacing_mm: Spacing) -> 
     for axis, line in enumerate((xy.sum(axis=1), xy.sum(axis=0), xz.sum(axis=0))):
         products[axis, axis] = line @ np.square(away[axis])
     # A voxel is a box, not a point: its own spread along each axis is width² / 12.
-    return products / xy.sum() + np.diag(np.square(spacing_mm) / 12.0)
+    covariance: NDArray[np.float64] = products / xy.sum() + np.diag(np.square(spacing_mm) / 12.0)
+    return covariance
 
 
 def _mirror_gaps(cover: Volume, mean: Volume, middle: float) -> tuple[float, float | None]:

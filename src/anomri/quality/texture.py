@@ -55,15 +55,17 @@ def diagonal_noise(values: Volume, mask: Mask) -> float | None:
     return MAD_TO_SD * float(np.median(np.abs(coefficients))) / float(np.sqrt(8.0))
 
 
-def focus_entropy(values: Volume) -> float:
+def focus_entropy(values: Volume) -> float | None:
     """Entropy focus criterion of a box: 0 where one voxel holds all energy, 1 where all voxels are equal.
 
-    −Σ (x/b) ln (x/b) with b = √Σx², divided by its largest value √n · ln √n.
+    −Σ (x/b) ln (x/b) with b = √Σx², divided by its largest value √n · ln √n. None for a single voxel.
 
     References
     ----------
     Atkinson D. et al., IEEE Trans. Med. Imaging 16:903, 1997.
     """
+    if values.size < 2:
+        return None
     energy = float(np.sqrt(np.square(values, dtype=np.float64).sum()))
     positive = (values[values > 0] / np.float32(energy)).astype(np.float32)
     largest = np.sqrt(values.size) * np.log(np.sqrt(values.size))
