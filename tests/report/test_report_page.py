@@ -193,7 +193,8 @@ def test_a_scan_far_out_is_drawn_at_the_edge_and_says_so(make_outcome: Make) -> 
 def test_marks_of_training_and_approximation_are_shown(make_outcome: Make) -> None:
     text = Page(scan_page(make_outcome(in_training=True, approximate=True))).text
     assert "In training." in text
-    assert "Approximate." in text
+    assert "moved to this site from too few of the site's normal scans" in text
+    assert "nothing is promised" in text
     assert "In training." not in Page(scan_page(make_outcome())).text
 
 
@@ -214,7 +215,8 @@ def test_a_whole_scan_of_noise_stays_below_five_megabytes(make_outcome: Make) ->
     assert small.expected is not None
     noisy = small.scan.voxels + rng.normal(scale=30.0, size=shape).astype(np.float32)
     scan = type(small.scan)(noisy, small.scan.geometry, "noise", small.scan.source)
-    html = scan_page(Outcome(small.result, scan, small.heatmap, small.brain, small.expected))
+    maps = {name: rng.normal(size=shape).astype(np.float32) for name in ("a-signed", "b-signed")}
+    html = scan_page(Outcome(small.result, scan, small.heatmap, small.brain, small.expected, maps))
     assert len(html.encode()) < 5_000_000
 
 

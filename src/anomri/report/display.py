@@ -26,6 +26,7 @@ __all__ = [
     "blocks",
     "glance_of",
     "heat_range",
+    "value_range",
     "views_of",
     "whole_grid",
 ]
@@ -165,7 +166,11 @@ def heat_range(heatmap: Heatmap, finding_level: float | None) -> HeatRange:
     It runs from 0 (from the 1st percentile where 0 lies far off) to the 99.9th percentile, or as far as the findings
     need to be told apart within: the 98th percentile of what lies above the finding level.
     """
-    known = heatmap.values[np.isfinite(heatmap.values)]
+    return value_range(heatmap.values[np.isfinite(heatmap.values)], finding_level)
+
+
+def value_range(known: Volume, finding_level: float | None) -> HeatRange:
+    """`heat_range` of flat finite values, possibly none."""
     if known.size == 0:
         return HeatRange(0.0, 1.0, 1.0, False)
     bottom, top_hundredth, high = (float(v) for v in np.percentile(known, [1.0, 99.0, 99.9]))

@@ -14,8 +14,9 @@ from anomri.core.outcome import Outcome
 from anomri.core.result import Finding, MetricDeviation, Result
 from anomri.report import words
 from anomri.report.charts import distribution, metric_range, sparkline
-from anomri.report.colours import colour_table
+from anomri.report.colours import colour_table, signed_table
 from anomri.report.display import DisplayGrid, HeatRange, Views, glance_of, heat_range, views_of
+from anomri.report.overlays import HEAT, Overlay, PackedMaps, pack_maps
 from anomri.report.render import render
 from anomri.report.volumes import BUDGET, Packed, pack
 
@@ -41,11 +42,15 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
     heat = _heat_of(outcome, views)
     packed = None if views is None else pack(views, heat, budget=budget)
     grid = None if packed is None else packed.grid
+    scale = "" if outcome.heatmap is None else words.SCALE[outcome.heatmap.scale]
+    # Without a heatmap there is no overlay to choose instead of.
+    maps = _maps_of(outcome, packed, budget) if packed is not None and heat is not None else PackedMaps((), {}, "")
+    overlays = () if heat is None else (Overlay(HEAT, scale, heat), *maps.overlays)
     return render(
         "scan.html.jinja",
         style="page.css",
         script="viewer.js",
-        data=None if packed is None else _viewer_data(packed, heat, _start(result, views, packed.grid)),
+        data=None if packed is None else _viewer_data(packed, maps, overlays, _start(result, views, packed.grid)),
         result=result,
         verdict=words.VERDICTS[result.verdict],
         disclaimer=words.DISCLAIMER,
@@ -53,9 +58,10 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
         distribution=None if result.score is None else distribution(result),
         spark=sparkline(result, grid),
         heat=heat,
-        scale=None if outcome.heatmap is None else words.SCALE[outcome.heatmap.scale],
+        scale=scale,
+        overlays=overlays,
         has_expected=views is not None and views.expected is not None,
-        coarser="" if packed is None else packed.coarser,
+        coarser="" if packed is None else f"{packed.coarser} {maps.remark}".strip(),
         findings=[_finding_row(finding, grid) for finding in result.findings],
         unusual=_most_unusual(result),
         quality=_quality_rows(result),
@@ -83,16 +89,34 @@ def _start(result: Result, views: Views | None, grid: DisplayGrid) -> tuple[int,
     return x, y, z
 
 
-def _viewer_data(packed: Packed, heat: HeatRange | None, start: tuple[int, int, int]) -> dict[str, object]:
+def _maps_of(outcome: Outcome, packed: Packed, budget: int) -> PackedMaps:
+    used = sum(len(str(layer["data"])) for layer in packed.layers.values())
+    return pack_maps(outcome.maps, packed.grid, budget=budget - used)
+
+
+def _viewer_data(
+    packed: Packed, maps: PackedMaps, overlays: tuple[Overlay, ...], start: tuple[int, int, int]
+) -> dict[str, object]:
     grid = packed.grid
     return {
         "shape": list(grid.shape),
         "spacing_mm": [round(s, 6) for s in grid.spacing_mm],
         "affine": [[round(float(v), 6) for v in row] for row in grid.affine[:3]],
         "start": list(start),
-        "layers": packed.layers,
-        "heat": None if heat is None else {"low": heat.low, "high": heat.high, "threshold": heat.threshold},
+        "layers": {**packed.layers, **maps.layers},
+        "overlays": [
+            {
+                "layer": overlay.layer,
+                "label": overlay.label,
+                "low": overlay.span.low,
+                "high": overlay.span.high,
+                "threshold": overlay.span.threshold,
+                "signed": overlay.signed,
+            }
+            for overlay in overlays
+        ],
         "colours": colour_table().ravel().tolist(),
+        "signed_colours": signed_table().ravel().tolist(),
     }
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from anomri.report.display import DisplayGrid, HeatRange, Views, blocks
 
-__all__ = ["BUDGET", "Packed", "pack"]
+__all__ = ["BUDGET", "Packed", "heat_layer", "pack"]
 
 # Characters of base64 a page may carry, so that the page stays below 5 MB.
 BUDGET = 4_700_000
@@ -41,19 +41,37 @@ class Packed:
 
 
 def pack(views: Views, heat: HeatRange | None, *, budget: int = BUDGET) -> Packed:
-    """Encode the volumes, joining blocks of voxels until they fit into `budget` characters.
-
-    A heatmap value v becomes 0 where nothing was examined, else 1 + 254 · (v − low) / (high − low), clipped.
-    """
+    """Encode the volumes, joining blocks of voxels until they fit into `budget` characters."""
     for scan_step, overlay_step in _STEPS:
         layers = {"scan": _layer(_joined_grey(views.scan, scan_step), 1)}
         if views.heat is not None and heat is not None:
-            layers["heat"] = _layer(_joined_heat(views.heat, heat, overlay_step), overlay_step // scan_step)
+            layers["heat"] = heat_layer(views.heat, heat, overlay_step, overlay_step // scan_step)
         if views.expected is not None:
             layers["expected"] = _layer(_joined_grey(views.expected, overlay_step), overlay_step // scan_step)
         if sum(len(str(layer["data"])) for layer in layers.values()) <= budget:
             break
     return Packed(views.grid.with_step(scan_step), layers, _coarser(scan_step, overlay_step, len(layers)))
+
+
+def heat_layer(
+    values: NDArray[np.float32], span: HeatRange, step: int, relative: int, *, signed: bool = False
+) -> dict[str, object]:
+    """An overlay: a value v becomes 0 where it is nan, else 1 + 254 · (v − low) / (high − low), clipped.
+
+    Parameters
+    ----------
+    step : edge of the blocks that are joined; each keeps its largest value, of largest magnitude where `signed`.
+    relative : the same edge, in voxels of the viewer.
+    """
+    unknown = np.float32(-np.inf)
+    joined = blocks(np.where(np.isfinite(values), values, unknown).astype(np.float32), step, np.max)
+    if signed:
+        lowest = -blocks(np.where(np.isfinite(values), -values, unknown).astype(np.float32), step, np.max)
+        joined = np.where(np.isfinite(joined) & (-lowest > joined), lowest, joined)
+    known = np.isfinite(joined)
+    scaled = (np.where(known, joined, 0.0) - span.low) / (span.high - span.low)
+    stored = np.where(known, np.rint(1.0 + 254.0 * np.clip(scaled, 0.0, 1.0)), 0.0).astype(np.uint8)
+    return _layer(stored, relative)
 
 
 def _coarser(scan_step: int, overlay_step: int, layers: int) -> str:
@@ -69,13 +87,6 @@ def _coarser(scan_step: int, overlay_step: int, layers: int) -> str:
 
 def _joined_grey(values: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return np.rint(blocks(values.astype(np.float32), step, np.mean)).astype(np.uint8)
-
-
-def _joined_heat(values: NDArray[np.float32], heat: HeatRange, step: int) -> NDArray[np.uint8]:
-    joined = blocks(np.where(np.isfinite(values), values, -np.inf).astype(np.float32), step, np.max)
-    known = np.isfinite(joined)
-    scaled = (np.where(known, joined, 0.0) - heat.low) / (heat.high - heat.low)
-    return np.where(known, np.rint(1.0 + 254.0 * np.clip(scaled, 0.0, 1.0)), 0.0).astype(np.uint8)
 
 
 def _layer(values: NDArray[np.uint8], step: int) -> dict[str, object]:

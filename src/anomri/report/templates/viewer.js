@@ -16,6 +16,7 @@ const viewer = document.getElementById("viewer");
 const at = data.start.slice();
 const layers = {};
 const shades = { opacity: 0.6, threshold: 1 };
+let chosen = data.overlays[0]; // what lies over the scan; none where there is no heatmap
 const canvases = [...viewer.querySelectorAll("canvas[data-plane]")];
 
 // Volumes are stored as differences of differences along X and Y: two running sums, modulo 256, undo it.
@@ -53,7 +54,7 @@ function sizeOf(plane) {
 function slicePixels(plane, layer, overlay) {
   const { across, down, through } = PLANES[plane];
   const { width, height } = sizeOf(plane);
-  const image = new ImageData(width, height);
+  const image = new ImageData(width, height), colours = coloursOf(chosen);
   const voxel = [0, 0, 0];
   voxel[through] = at[through];
   for (let row = 0, p = 0; row < height; row++) {
@@ -64,11 +65,11 @@ function slicePixels(plane, layer, overlay) {
       let red = grey, green = grey, blue = grey;
       if (overlay) {
         const heat = valueAt(overlay, voxel[0], voxel[1], voxel[2]);
-        if (heat > 0 && heat >= shades.threshold) {
+        if (heat > 0 && strength(heat) >= shades.threshold) {
           const c = heat * 3, keep = 1 - shades.opacity;
-          red = keep * grey + shades.opacity * data.colours[c];
-          green = keep * grey + shades.opacity * data.colours[c + 1];
-          blue = keep * grey + shades.opacity * data.colours[c + 2];
+          red = keep * grey + shades.opacity * colours[c];
+          green = keep * grey + shades.opacity * colours[c + 1];
+          blue = keep * grey + shades.opacity * colours[c + 2];
         }
       }
       image.data[p] = red;
@@ -87,7 +88,7 @@ function draw(canvas) {
   if (!layer || !canvas.clientWidth) return;
   const { across, down } = PLANES[plane];
   const { width, height } = sizeOf(plane);
-  const overlay = canvas.dataset.layer === "scan" ? layers.heat : null;
+  const overlay = canvas.dataset.layer === "scan" && chosen ? layers[chosen.layer] : null;
   sheet.width = width;
   sheet.height = height;
   sheet.getContext("2d").putImageData(slicePixels(plane, layer, overlay), 0, 0);
@@ -122,7 +123,20 @@ function shown(value) {
 }
 
 function heatValue(byte) {
-  return data.heat.low + (byte - 1) / 254 * (data.heat.high - data.heat.low);
+  return chosen.low + (byte - 1) / 254 * (chosen.high - chosen.low);
+}
+
+// How far up the threshold's slider a stored value stands, 1–255: of a signed map by its distance from 0, at 128.
+function strength(byte) {
+  return chosen.signed ? 1 + 2 * Math.abs(byte - 128) : byte;
+}
+
+function thresholdValue() {
+  return chosen.signed ? (shades.threshold - 1) / 254 * chosen.high : heatValue(shades.threshold);
+}
+
+function coloursOf(overlay) {
+  return overlay && overlay.signed ? data.signed_colours : data.colours;
 }
 
 function millimetres() {
@@ -132,10 +146,10 @@ function millimetres() {
 function describe() {
   const mm = millimetres().map((v) => v.toFixed(0).replace("-", "−").replace(/^−0$/, "0"));
   let text = `x ${mm[0]}   y ${mm[1]}   z ${mm[2]} mm (RAS)`;
-  if (layers.heat) {
-    const byte = valueAt(layers.heat, ...at);
+  if (chosen) {
+    const byte = valueAt(layers[chosen.layer], ...at);
     const bound = byte === 255 ? "≥ " : byte === 1 ? "≤ " : "";
-    text += byte ? `     heatmap ${bound}${shown(heatValue(byte))}` : "     not examined";
+    text += byte ? `     ${chosen.layer === "heat" ? "heatmap" : chosen.label} ${bound}${shown(heatValue(byte))}` : "     not examined";
   }
   document.getElementById("readout").textContent = text;
   viewer.dataset.at = at.join(",");
@@ -210,18 +224,31 @@ function listenTo(canvas) {
 
 function listenToControls() {
   const opacity = document.getElementById("opacity"), threshold = document.getElementById("threshold");
-  const level = (data.heat.threshold - data.heat.low) / (data.heat.high - data.heat.low);
-  threshold.value = Math.min(Math.max(Math.ceil(1 + 254 * level), 1), 255);
+  const choose = (overlay) => {
+    chosen = overlay;
+    const low = overlay.signed ? 0 : overlay.low;
+    const level = (overlay.threshold - low) / (overlay.high - low);
+    threshold.value = Math.min(Math.max(Math.ceil(1 + 254 * level), 1), 255);
+    document.getElementById("scale-name").textContent = overlay.label;
+    document.getElementById("scale-low").textContent = (overlay.signed ? "≤ " : "") + shown(overlay.low);
+    document.getElementById("scale-high").textContent = `≥ ${shown(overlay.high)}`;
+    document.getElementById("bar").ariaLabel = `Colour scale from ${shown(overlay.low)} to ${shown(overlay.high)}`;
+  };
   const read = () => {
     shades.opacity = opacity.value / 100;
     shades.threshold = Number(threshold.value);
     document.getElementById("opacity-value").textContent = `${opacity.value} %`;
-    document.getElementById("threshold-value").textContent = shown(heatValue(shades.threshold));
+    document.getElementById("threshold-value").textContent = (chosen.signed ? "±" : "") + shown(thresholdValue());
     drawBar();
     update();
   };
   opacity.addEventListener("input", read);
   threshold.addEventListener("input", read);
+  document.getElementById("overlay")?.addEventListener("change", (event) => {
+    choose(data.overlays[event.target.value]);
+    read();
+  });
+  choose(data.overlays[0]);
   read();
 }
 
@@ -229,8 +256,8 @@ function drawBar() {
   const bar = document.getElementById("bar"), context = bar.getContext("2d");
   context.clearRect(0, 0, 256, 10);
   for (let i = 0; i < 256; i++) {
-    const [red, green, blue] = data.colours.slice(3 * i, 3 * i + 3);
-    context.fillStyle = `rgba(${red}, ${green}, ${blue}, ${i < shades.threshold ? 0.22 : 1})`;
+    const [red, green, blue] = coloursOf(chosen).slice(3 * i, 3 * i + 3);
+    context.fillStyle = `rgba(${red}, ${green}, ${blue}, ${strength(i) < shades.threshold ? 0.22 : 1})`;
     context.fillRect(i, 0, 1, 10);
   }
 }
@@ -265,7 +292,7 @@ async function start() {
   layOut();
   for (const name of Object.keys(data.layers)) layers[name] = await unpack(data.layers[name]);
   canvases.forEach(listenTo);
-  if (data.heat) listenToControls();
+  if (chosen) listenToControls();
   listenToPage();
   update();
   viewer.dataset.ready = "yes";
