@@ -27,7 +27,8 @@ from anomri.core.outcome import Outcome
 from anomri.core.region import Region
 from anomri.core.result import InputRecord, ModelRecord, Result, Thresholds
 from anomri.core.scan import Scan, Source
-from anomri.report import preview_png, scan_page
+from anomri.report.figures import preview_png
+from anomri.report.page import scan_page
 
 shape = (12, 14, 10)
 geometry = Geometry(shape, np.diag([2.0, 2.0, 2.0, 1.0]))
