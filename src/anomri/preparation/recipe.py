@@ -36,7 +36,7 @@ __all__ = ["RECIPES", "Recipe", "prepare", "recipe_named"]
 _TISSUE_SEED = 0
 _MARGIN_VOXELS = 3
 # Versions of the steps that stand in this file, or in packages that keep none.
-_QUALITY_VERSION = 1
+_QUALITY_VERSION = 2
 _RESAMPLE_VERSION = 1
 # Two programs that write the same grid differ by rounding alone.
 _GRID_TOLERANCE_MM = 0.1
@@ -241,6 +241,7 @@ def _registered(
         Geometry(geometry.shape, aligned.world @ geometry.affine),
         world=aligned.world,
         correlation=aligned.correlation,
+        upright=aligned.upright,
         overlap=aligned.overlap,
         scale=aligned.scale,
         stretch=aligned.stretch,

@@ -25,7 +25,7 @@ from anomri.preparation.itk import one_thread, to_itk, world_matrix
 
 __all__ = ["VERSION", "Alignment", "register"]
 
-VERSION = 1
+VERSION = 2
 _GRID_MM = 2.0
 _JUDGE_SPACING_MM = 3.0
 
@@ -38,6 +38,8 @@ class Alignment:
     ----------
     world : (4, 4) matrix from the scan's world to the template's, RAS mm.
     correlation : of scan and template inside both brains, both smoothed with σ = 2 mm; −1 to 1.
+    upright : `correlation` less the largest one the brain would have turned front to back, upside down, or both;
+        a brain that lies as its header says is well above 0.
     overlap : Dice of the two brain masks, 0 to 1.
     scale : cube root of the determinant of `world`.
     stretch : largest over smallest singular value of `world`.
@@ -46,6 +48,7 @@ class Alignment:
 
     world: NDArray[np.float64]
     correlation: float
+    upright: float
     overlap: float
     scale: float
     stretch: float
@@ -149,16 +152,40 @@ def _judged(
     carried = carry(ndimage.gaussian_filter(scaled, sigma, truncate=2.5), geometry, grid, world)
     inside = carry(mask.astype(np.float32), geometry, grid, world) > 0.5
     both = inside & brain
-    correlation = float(np.corrcoef(carried[both], template[both])[0, 1]) if both.sum() > 100 else 0.0
+    correlation = _correlation(carried, inside, template, brain)
+    turned = max(_correlation(*_turned(carried, inside, axes), template, brain) for axes in ((1,), (2,), (1, 2)))
     overlap = float(2 * both.sum() / max(int(inside.sum() + brain.sum()), 1))
     left, singular, right = np.linalg.svd(world[:3, :3])
     rotation = left @ right
     angle = float(np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))))
     return Alignment(
         world=world,
-        correlation=correlation if np.isfinite(correlation) else 0.0,
+        correlation=correlation,
+        upright=correlation - turned,
         overlap=overlap,
         scale=float(np.cbrt(abs(np.linalg.det(world[:3, :3])))),
         stretch=float(singular[0] / singular[-1]),
         rotation_deg=angle,
     )
+
+
+def _correlation(
+    scan: NDArray[np.float32], inside: NDArray[np.bool_], template: NDArray[np.float32], brain: NDArray[np.bool_]
+) -> float:
+    both = inside & brain
+    if both.sum() <= 100:
+        return 0.0
+    correlation = float(np.corrcoef(scan[both], template[both])[0, 1])
+    return correlation if np.isfinite(correlation) else 0.0
+
+
+def _turned(
+    scan: NDArray[np.float32], inside: NDArray[np.bool_], axes: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Scan and mask mirrored along axes, within the box of the mask so that the brain keeps its place."""
+    if not inside.any():
+        return scan, inside
+    box = ndimage.find_objects(inside.astype(np.int8))[0]
+    turned, mask = np.zeros_like(scan), np.zeros_like(inside)
+    turned[box], mask[box] = np.flip(scan[box], axes), np.flip(inside[box], axes)
+    return turned, mask

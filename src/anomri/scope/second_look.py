@@ -17,18 +17,21 @@ from anomri.core.prepared import Prepared
 
 __all__ = ["Limit", "Scope", "features", "fit_scope", "second_look"]
 
-_WIDENING = 1.0
+_Side = Literal["low", "high", "both"]
 
-# Name: (step of the history, which sides can be out of scope, what it means to lie outside).
-_FEATURES: dict[str, tuple[str, Literal["low", "high", "both"], str]] = {
-    "volume_ml": ("mask", "both", "the brain's volume is unlike the model's normals"),
-    "correlation": ("register", "low", "it resembles the template too little"),
-    "overlap": ("register", "low", "its outline does not fit the template's"),
-    "scale": ("register", "both", "its size is unlike the model's normals"),
-    "stretch": ("register", "high", "its proportions are unlike a brain's"),
-    "rotation_deg": ("register", "high", "it lies turned against its header's axes"),
-    "csf_to_white": ("quality", "both", "fluid is not as dark beside white matter as in the model's sequence"),
-    "grey_to_white": ("quality", "both", "grey and white matter do not stand as in the model's sequence"),
+# Name: (step of the history, which sides can be out of scope, widening, what it means to lie outside). Tissue
+# contrast is widened most: normals of one scanner hardly differ in it, a blurred scan of theirs differs by twice
+# their range and should be judged, another sequence differs by ten times.
+_FEATURES: dict[str, tuple[str, _Side, float, str]] = {
+    "volume_ml": ("mask", "both", 1.0, "the brain's volume is unlike the model's normals"),
+    "correlation": ("register", "low", 1.0, "it resembles the template too little"),
+    "upright": ("register", "low", 1.0, "it resembles the template more when it is turned over"),
+    "overlap": ("register", "low", 1.0, "its outline does not fit the template's"),
+    "scale": ("register", "both", 1.0, "its size is unlike the model's normals"),
+    "stretch": ("register", "high", 1.0, "its proportions are unlike a brain's"),
+    "rotation_deg": ("register", "high", 1.0, "it lies turned against its header's axes"),
+    "csf_to_white": ("quality", "both", 3.0, "fluid is not as dark beside white matter as in the model's sequence"),
+    "grey_to_white": ("quality", "both", 3.0, "grey and white matter do not stand as in the model's sequence"),
 }
 
 
@@ -51,17 +54,17 @@ class Scope(BaseModel):
 
 def features(prepared: Prepared) -> dict[str, float]:
     """The measured features a scope judges, by name."""
-    return {name: prepared.history.measured(step, name) for name, (step, _, _) in _FEATURES.items()}
+    return {name: prepared.history.measured(step, name) for name, (step, *_) in _FEATURES.items()}
 
 
 def fit_scope(prepared: Sequence[Prepared]) -> Scope:
-    """Limits from normal scans: range of each feature, widened by `_WIDENING` times itself on the sides that count."""
+    """Limits from normal scans: range of each feature, widened by a multiple of itself on the sides that count."""
     table = [features(p) for p in prepared]
     limits = {}
-    for name, (_, side, _) in _FEATURES.items():
+    for name, (_, side, widening, _) in _FEATURES.items():
         values = np.array([row[name] for row in table])
         low, high = float(values.min()), float(values.max())
-        reach = _WIDENING * (high - low)
+        reach = widening * (high - low)
         limits[name] = Limit(
             low=low - reach if side in ("low", "both") else None,
             high=high + reach if side in ("high", "both") else None,
@@ -79,5 +82,5 @@ def second_look(prepared: Prepared, scope: Scope) -> tuple[str, ...]:
         above = limit.high is not None and not value <= limit.high
         if below or above:
             bounds = " to ".join("any" if b is None else f"{b:.2f}" for b in (limit.low, limit.high))
-            reasons.append(f"{_FEATURES[name][2]} ({name} {value:.2f}, expected {bounds})")
+            reasons.append(f"{_FEATURES[name][3]} ({name} {value:.2f}, expected {bounds})")
     return tuple(reasons)
