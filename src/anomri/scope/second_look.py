@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from anomri.core.prepared import Prepared
 
@@ -50,6 +50,14 @@ class Scope(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     limits: dict[str, Limit]
+
+    @field_validator("limits")
+    @classmethod
+    def _features_that_are_measured(cls, limits: dict[str, Limit]) -> dict[str, Limit]:
+        unknown = sorted(set(limits) - set(_FEATURES))
+        if unknown:
+            raise ValueError(f"limits on {', '.join(unknown)}, which nothing measures")
+        return limits
 
 
 def features(prepared: Prepared) -> dict[str, float]:
