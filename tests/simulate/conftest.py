@@ -7,8 +7,8 @@ import pytest
 
 from anomri.core.geometry import Geometry
 from anomri.core.scan import Scan
+from anomri.io import array_scan
 from anomri.simulate.anatomy import TissueMaps
-from anomri.simulate.simulated import array_scan
 
 SHAPE = (40, 48, 36)
 SPACING_MM = 4.0
@@ -28,7 +28,7 @@ def small_head(spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.2), shape: 
     signal = np.where(radius < 0.2, 250.0, signal) + 15.0 * rng.standard_normal(shape)
     affine = np.diag([-spacing_mm[0], spacing_mm[1], spacing_mm[2], 1.0])
     voxels = np.where(radius <= 1.0, np.abs(signal) + 1.0, 0.0).astype(np.float32)
-    return array_scan(voxels, Geometry(shape, affine), scan_id="head", sequence="T1w", notes=())
+    return array_scan(voxels, affine, scan_id="head", sequence="T1w")
 
 
 @pytest.fixture(scope="session")

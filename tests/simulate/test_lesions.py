@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from anomri.core.geometry import Geometry
 from anomri.errors import InputError
+from anomri.io import array_scan
 from anomri.simulate import Record, lesion, replay
-from anomri.simulate.simulated import array_scan
 
 
 @settings(max_examples=20)
@@ -43,10 +42,7 @@ def test_size_truth_and_mask_hold_for_any_lesion(head, brain, volume_ml, contras
 def test_the_core_is_where_half_of_the_amplitude_is_reached(sign):
     flat = array_scan(
         np.full((60, 60, 60), 1000.0, dtype=np.float32),
-        Geometry((60, 60, 60), np.eye(4)),
-        scan_id="flat",
-        sequence=None,
-        notes=(),
+        np.eye(4),
     )
     everywhere = np.ones((60, 60, 60), dtype=bool)
     made = lesion(flat, volume_ml=8.0, contrast=0.5, sign=sign, seed=1, brain=everywhere, grey_white_difference=400.0)

@@ -14,13 +14,21 @@ from anomri.errors import InputError
 __all__ = ["array_scan"]
 
 
-def array_scan(voxels: ArrayLike, affine: ArrayLike, scan_id: str = "array", *, sequence: str | None = None) -> Scan:
+def array_scan(
+    voxels: ArrayLike,
+    affine: ArrayLike,
+    scan_id: str = "array",
+    *,
+    sequence: str | None = None,
+    notes: tuple[str, ...] = (),
+) -> Scan:
     """A scan from an array and its affine; both are copied.
 
     Parameters
     ----------
     voxels : (X, Y, Z) real numbers, finite.
     affine : (4, 4), voxel index → world RAS mm.
+    notes : what a user of the scan should know.
 
     Returns
     -------
@@ -45,5 +53,5 @@ def array_scan(voxels: ArrayLike, affine: ArrayLike, scan_id: str = "array", *, 
         values: NDArray[np.float32] = np.array(given, dtype=np.float32, order="C")
     digest = hashlib.sha256(np.ascontiguousarray(geometry.affine, dtype="<f8").tobytes())
     digest.update(np.ascontiguousarray(values, dtype="<f4").data)
-    source = Source("array", "anomri.array 1", digest.hexdigest(), orientation_code(geometry.affine))
+    source = Source("array", "anomri.array 1", digest.hexdigest(), orientation_code(geometry.affine), notes)
     return Scan(values, geometry, scan_id, source, sequence=sequence)

@@ -17,8 +17,8 @@ from scipy.spatial.transform import Rotation
 from anomri.core.geometry import Geometry, apply_affine
 from anomri.core.scan import Scan
 from anomri.errors import InputError
+from anomri.io import array_scan
 from anomri.simulate.similarity import box_of
-from anomri.simulate.simulated import array_scan
 
 __all__ = ["CSF", "GREY", "WHITE", "Anatomy", "TissueMaps", "anatomy"]
 
@@ -139,7 +139,7 @@ def anatomy(tissue: TissueMaps, *, seed: int, spacing_mm: float | None = None) -
     labels = np.zeros(brain.shape, dtype=np.uint8)
     labels[brain] = CSF + np.argmax(shares, axis=0)
     scan = array_scan(
-        voxels, geometry, scan_id=f"made-brain-{seed:04d}", sequence="T1w", notes=("simulated: made brain",)
+        voxels, geometry.affine, scan_id=f"made-brain-{seed:04d}", sequence="T1w", notes=("simulated: made brain",)
     )
     return Anatomy(scan=scan, labels=labels, brain=brain, seed=seed)
 

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from anomri.core.geometry import Geometry
 from anomri.core.scan import Scan
-from anomri.simulate.simulated import array_scan
+from anomri.io import array_scan
 
 __all__ = ["phantom"]
 
@@ -56,7 +55,7 @@ def phantom(seed: int) -> Scan:
     affine[:3, 3] = -spacing * reach
     return array_scan(
         np.where(inside, magnitude, 0.0).astype(np.float32),
-        Geometry(shape, affine),
+        affine,
         scan_id=f"phantom-{seed:04d}",
         sequence="T1w",
         notes=("simulated: jar with rods and spheres",),

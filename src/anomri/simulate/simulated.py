@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from anomri.core.geometry import Geometry, orientation_code
-from anomri.core.scan import Scan, Source
+from anomri.core.scan import Scan
 from anomri.errors import InputError
+from anomri.io import array_scan
 from anomri.simulate.similarity import nrmse, ssim
 
 __all__ = [
     "Drawn",
     "Record",
     "Simulated",
-    "array_scan",
     "check_brain",
     "mask_sha256",
     "simulated_scan",
@@ -133,7 +132,7 @@ def simulated_scan(
     )
     new = array_scan(
         voxels,
-        scan.geometry,
+        scan.geometry.affine,
         scan_id=f"{scan.scan_id}_{suffix}",
         sequence=scan.sequence,
         notes=(f"simulated: {suffix}",),
@@ -144,22 +143,6 @@ def simulated_scan(
 def white_matter_signal(scan: Scan, brain: BoolArray) -> float:
     """75th percentile of the signal inside the brain: white matter on a T1-weighted scan."""
     return float(np.percentile(scan.voxels[brain], WHITE_PERCENTILE))
-
-
-def array_scan(
-    voxels: FloatArray, geometry: Geometry, *, scan_id: str, sequence: str | None, notes: tuple[str, ...]
-) -> Scan:
-    """A scan made in memory; its digest is that of the voxels (C order) followed by the affine."""
-    digest = hashlib.sha256(np.ascontiguousarray(voxels).data)
-    digest.update(np.ascontiguousarray(geometry.affine).data)
-    source = Source(
-        format="array",
-        reader="anomri.simulate",
-        sha256=digest.hexdigest(),
-        orientation=orientation_code(geometry.affine),
-        notes=notes,
-    )
-    return Scan(voxels=voxels, geometry=geometry, scan_id=scan_id, source=source, sequence=sequence)
 
 
 def mask_sha256(mask: BoolArray) -> str:
