@@ -119,7 +119,14 @@ class IQM1C:
             raise ModelError(
                 "the quality model has not been fitted", remedy="Fit or restore it first.", code="unfitted"
             )
-        found = [prepared.quality.get(name) for name in self._names]
+        missing = sorted(set(self._names) - set(prepared.quality))
+        if missing:
+            raise ModelError(
+                f"the model counts on {missing[0]}, which this version does not measure",
+                remedy="Use the version of anomri that made the model, or fit it again.",
+                code="unknown_metric",
+            )
+        found = [prepared.quality[name] for name in self._names]
         centre, spread = self._floats("centre"), self._floats("spread")
         deviation = np.array(
             [

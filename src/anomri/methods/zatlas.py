@@ -81,20 +81,18 @@ class ZAtlas:
                 code="too_few_normals",
             )
         start = time.perf_counter()
-        stack = np.stack([self._smooth(p) for p in prepared])
-        known = np.stack([p.scan.voxels > 0 for p in prepared])
-        covered = known.mean(axis=0) >= self.config.coverage
-        stack[~known] = np.nan
-        columns = stack[:, covered]
+        covered = np.mean([p.scan.voxels > 0 for p in prepared], axis=0) >= self.config.coverage
+        # Covered voxels alone: hundreds of whole grids would fill the memory.
+        columns = np.stack([np.where(p.scan.voxels > 0, self._smooth(p), np.nan)[covered] for p in prepared])
         centre = np.nanmedian(columns, axis=0)
         spread = MAD_TO_SD * np.nanmedian(np.abs(columns - centre), axis=0)
         spread = np.maximum(spread, np.percentile(spread, self.config.floor_percentile))
-        plain = np.stack([p.scan.voxels for p in prepared])
-        expected = np.where(covered, np.median(plain, axis=0), 0.0)
+        expected = np.zeros(covered.shape, dtype=np.float32)
+        expected[covered] = np.median([p.scan.voxels[covered] for p in prepared], axis=0)
         self._state = {
             "median": _spread_out(centre, covered),
             "spread": _spread_out(spread, covered),
-            "expected": expected.astype(np.float32),
+            "expected": expected,
         }
         return FitReport(elapsed_s=time.perf_counter() - start)
 

@@ -1,6 +1,6 @@
 """Fitted models on disk and in memory, the bundled ones, and how their branches become one score."""
 
-from anomri.models.folder import CatalogueEntry, catalogue, read_card, read_model, write_model
+from anomri.models.folder import CatalogueEntry, catalogue, read_card, read_model, write_calibrated, write_model
 from anomri.models.model import Branch, BranchRecord, Card, Model, TrainingScan
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "catalogue",
     "read_card",
     "read_model",
+    "write_calibrated",
     "write_model",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,15 +17,15 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from anomri.calibration import Calibration
-from anomri.errors import ModelError
-from anomri.io.write import write_bytes, write_text
+from anomri.errors import CalibrationError, ModelError
+from anomri.io.write import write_bytes
 from anomri.methods import load_method
 from anomri.models.card import card_text
-from anomri.models.model import FORMAT, Branch, Card, Model
+from anomri.models.model import FORMAT, Branch, BranchRecord, Card, Model
 from anomri.preparation import Recipe
 from anomri.scope import Scope
 
-__all__ = ["CatalogueEntry", "catalogue", "read_card", "read_model", "write_model"]
+__all__ = ["CatalogueEntry", "catalogue", "read_card", "read_model", "write_calibrated", "write_model"]
 
 _BUNDLED = Path(__file__).parent / "bundled"
 _LARGEST_FILE = 2 * 1024**3
@@ -84,10 +85,13 @@ def read_card(folder: Path) -> tuple[Card, str]:
     data = _bytes(folder / "model.json")
     try:
         found = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError("model.json is damaged", remedy="Install the model again.", code="damaged") from error
-    if not isinstance(found, dict) or found.get("format", FORMAT + 1) > FORMAT:
-        raise ModelError("the model has a newer format", remedy="Upgrade anomri.", code="newer_format")
+    number = found.get("format") if isinstance(found, dict) else None
+    if isinstance(number, int) and number > FORMAT:
+        raise ModelError(f"the model has a newer format ({number})", remedy="Upgrade anomri.", code="newer_format")
+    if number != FORMAT:
+        raise ModelError("model.json names no known format", remedy="Install the model again.", code="damaged")
     return _parsed(Card, data, "model.json"), hashlib.sha256(data).hexdigest()
 
 
@@ -95,27 +99,8 @@ def read_model(name_or_folder: str | Path) -> Model:
     """See `Model.load`."""
     folder = find_model(name_or_folder)
     card, digest = read_card(folder)
-    files: dict[str, bytes] = {}
-    for name, expected in card.files.items():
-        if Path(name).name != name:
-            raise ModelError(f"model.json names a file outside its folder: {name!r}", remedy="Do not use it.")
-        files[name] = _bytes(folder / name)
-        if hashlib.sha256(files[name]).hexdigest() != expected:
-            raise ModelError(f"{name} was changed or damaged", remedy="Install the model again.", code="digest")
-    for needed in ("recipe.json", "scope.json", *(r.weights for r in card.branches)):
-        if needed not in files:
-            raise ModelError(f"{needed} is missing from the model", remedy="Install the model again.", code="damaged")
-    branches = []
-    for record in card.branches:
-        method = load_method(record.method)
-        try:
-            config = method.config_type.model_validate(record.config)
-            state = load_tensors(files[record.weights])
-        except (ValidationError, SafetensorError) as error:
-            raise ModelError(
-                f"branch {record.name} cannot be restored", remedy="Install the model again.", code="damaged"
-            ) from error
-        branches.append(Branch(record, method.restore(config, state)))
+    files = _checked_files(card, folder)
+    branches = [_restored(record, files[record.weights]) for record in card.branches]
     calibration = None
     if "calibration.json" in files:
         calibration = _parsed(Calibration, files["calibration.json"], "calibration.json")
@@ -129,7 +114,14 @@ def read_model(name_or_folder: str | Path) -> Model:
         folder=folder,
     )
     if calibration is not None:
-        calibration.verify(model_sha256=model.content_sha256, recipe_sha256=model.recipe.sha256)
+        try:
+            calibration.verify(model_sha256=model.content_sha256, recipe_sha256=model.recipe.sha256)
+        except CalibrationError as error:
+            raise ModelError(
+                f"{error.cause}: this anomri prepares or reads scans in another way than the one that made the model",
+                remedy="Fit the model again, or use the anomri that made it.",
+                code=error.code,
+            ) from error
     return model
 
 
@@ -138,34 +130,91 @@ def write_model(model: Model, folder: Path, *, half: bool = False) -> Model:
 
     Parameters
     ----------
-    half : store float32 weights as float16.
+    half : store float32 weights as float16, where their size allows it.
 
     Returns
     -------
     The model as it stands on disk: its card with the digests, its branches with the weights as stored.
     """
-    files: dict[str, bytes] = {
+    weights = {
+        branch.record.weights: save_tensors(
+            {name: _stored(array, half) for name, array in branch.method.state().items()}
+        )
+        for branch in model.branches
+    }
+    return _write(model, weights, folder)
+
+
+def write_calibrated(model: Model, calibration: Calibration, folder: Path) -> Model:
+    """Write a model that stands on disk once more, with this calibration; its weights are copied byte for byte.
+
+    Raises
+    ------
+    ModelError : the model was never written.
+    CalibrationError : the calibration was made for another model.
+    """
+    if model.folder is None:
+        raise ModelError("a model that was never written", remedy="Write it first.", code="unwritten")
+    calibration.verify(model_sha256=model.content_sha256, recipe_sha256=model.recipe.sha256)
+    weights = {record.weights: _bytes(model.folder / record.weights) for record in model.card.branches}
+    return _write(replace(model, calibration=calibration), weights, folder)
+
+
+def _write(model: Model, weights: Mapping[str, bytes], folder: Path) -> Model:
+    files = {
+        **weights,
         "recipe.json": _json(model.recipe),
         "scope.json": _json(model.scope),
+        "MODEL.md": card_text(model.card).encode(),
     }
-    for branch in model.branches:
-        state = {name: _stored(array, half) for name, array in branch.method.state().items()}
-        files[branch.record.weights] = save_tensors(state)
     if model.calibration is not None:
         files["calibration.json"] = _json(model.calibration)
-    files["MODEL.md"] = card_text(model.card).encode()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     card = model.card.model_copy(update={"files": digests})
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         write_bytes(folder / name, data)
-    write_text(folder / "model.json", json.dumps(json.loads(card.model_dump_json()), indent=1, sort_keys=True) + "\n")
+    write_bytes(folder / "model.json", _json(card))
     return read_model(folder)
+
+
+def _checked_files(card: Card, folder: Path) -> dict[str, bytes]:
+    """Content of every file of a model, each with the digest that the card states."""
+    files: dict[str, bytes] = {}
+    for name, expected in card.files.items():
+        if Path(name).name != name:
+            raise ModelError(
+                f"model.json names a file outside its folder: {name!r}", remedy="Do not use it.", code="outside"
+            )
+        files[name] = _bytes(folder / name)
+        if hashlib.sha256(files[name]).hexdigest() != expected:
+            raise ModelError(f"{name} was changed or damaged", remedy="Install the model again.", code="digest")
+    for needed in ("recipe.json", "scope.json", *(r.weights for r in card.branches)):
+        if needed not in files:
+            raise ModelError(f"{needed} is missing from the model", remedy="Install the model again.", code="damaged")
+    if not card.branches or (len(card.branches) > 1 and any(r.scaling is None for r in card.branches)):
+        raise ModelError("the model's branches cannot be joined", remedy="Install the model again.", code="damaged")
+    return files
+
+
+def _restored(record: BranchRecord, weights: bytes) -> Branch:
+    method = load_method(record.method)
+    try:
+        config = method.config_type.model_validate(record.config)
+        state = load_tensors(weights)
+    except (ValidationError, SafetensorError) as error:
+        raise ModelError(
+            f"branch {record.name} cannot be restored", remedy="Install the model again.", code="damaged"
+        ) from error
+    return Branch(record, method.restore(config, state))
 
 
 def _stored(array: NDArray[np.generic], half: bool) -> NDArray[np.generic]:
     if half and array.dtype == np.float32:
-        return np.ascontiguousarray(array.astype(np.float16))
+        with np.errstate(over="ignore"):
+            short = array.astype(np.float16)
+        if np.isfinite(short).all():
+            return np.ascontiguousarray(short)
     return np.ascontiguousarray(array)
 
 

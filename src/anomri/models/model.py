@@ -124,6 +124,11 @@ class Model:
         return self.card.version
 
     @property
+    def scalings(self) -> dict[str, Scaling]:
+        """What puts the branches' scores on one scale, by branch; empty for a single branch."""
+        return {r.name: r.scaling for r in self.card.branches if r.scaling is not None}
+
+    @property
     def content_sha256(self) -> str:
         """Digest of branches, scope and recipe, without the calibration: what a calibration is bound to."""
         weights = {r.weights: self.card.files[r.weights] for r in self.card.branches}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_i
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
 from anomri.errors import CalibrationError
-from anomri.models import Model, write_model
+from anomri.models import Model, write_calibrated
 from anomri.models.fusion import fused_reading
 from anomri.pipeline.gather import Dropped, FitInput, gather
 from anomri.pipeline.score import read_branches
@@ -59,9 +59,16 @@ def calibrate(
 
     Raises
     ------
-    CalibrationError : none of the scans is in scope, or the rate cannot be promised.
+    CalibrationError : the model was already calibrated to a site, or none of the scans is in scope.
     DataLeak : a scan trained the model.
     """
+    if model.calibrated().kind != "cross-validated":
+        # Said before an hour of preparing scans, not after it.
+        raise CalibrationError(
+            f"model {model.name} already stands on the normals of a site ({model.calibrated().site})",
+            remedy="Start from the model as it was fitted.",
+            code="not_cross_validated",
+        )
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
     kept: list[Prepared] = []
@@ -77,10 +84,9 @@ def calibrate(
         raise CalibrationError(
             "none of the scans is what the model was made for", remedy="See the reasons above.", code="no_normals"
         )
-    scalings = {b.record.name: b.record.scaling for b in model.branches if b.record.scaling is not None}
     normals = []
     for scan in kept:
-        reading = fused_reading(read_branches(model, scan), scalings)
+        reading = fused_reading(read_branches(model, scan), model.scalings)
         peak = None if reading.map is None else float(np.nanmax(reading.map))
         normals.append(
             Normal(
@@ -94,7 +100,7 @@ def calibrate(
         )
         report(f"{scan.scan.scan_id} scored")
     calibration = align_to_site(model.calibrated(), normals, site=site, alarm_rate=alarm_rate)
-    written = write_model(replace(model, calibration=calibration), out)
+    written = write_calibrated(model, calibration, out)
     thresholds = calibration.thresholds()
     interval = None
     if not calibration.approximate:

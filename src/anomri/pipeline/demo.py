@@ -14,7 +14,7 @@ import numpy as np
 from anomri.core.result import Verdict
 from anomri.core.scan import Scan
 from anomri.io.template import icbm_template
-from anomri.simulate import Anatomy, TissueMaps, anatomy, corrupt, lesion, phantom
+from anomri.simulate import GREY, WHITE, Anatomy, TissueMaps, anatomy, corrupt, lesion, phantom
 
 __all__ = ["DEMO_SPACING_MM", "Example", "demo_normal", "examples", "tissue_maps"]
 
@@ -76,7 +76,7 @@ def examples(seed: int) -> Iterator[Example]:
 
 def _with_lesion(brain: Anatomy, seed: int) -> Scan:
     voxels = brain.scan.voxels
-    grey, white = (float(np.median(voxels[brain.labels == tissue])) for tissue in (2, 3))
+    grey, white = (float(np.median(voxels[brain.labels == tissue])) for tissue in (GREY, WHITE))
     made = lesion(
         brain.scan,
         volume_ml=_LESION_ML,
@@ -85,6 +85,6 @@ def _with_lesion(brain: Anatomy, seed: int) -> Scan:
         seed=seed,
         brain=brain.brain,
         grey_white_difference=white - grey,
-        candidates=brain.labels == 3,
+        candidates=brain.labels == WHITE,
     )
     return replace(made.scan, sequence=brain.scan.sequence)

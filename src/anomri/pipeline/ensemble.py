@@ -115,6 +115,7 @@ def _fit_or_restore(
         if known["key"] == key:
             return method_type.restore(spec.config, load_file(weights)), known["curves"], tuple(known["notes"])
     folder.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)  # a kill between the two files must not leave a record with other weights
     method = method_type(spec.config)
     resume = folder / f"{spec.name}-{key[:12]}" if METHODS[spec.method].needs_torch else None
     report = method.fit(train, seed=seed, fabric=fabric, resume=resume)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +22,7 @@ from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import InputError
 from anomri.methods import METHODS, load_preset
-from anomri.models import Branch, BranchRecord, Card, Model, TrainingScan, write_model
+from anomri.models import Branch, BranchRecord, Card, Model, TrainingScan, write_calibrated, write_model
 from anomri.models.fusion import Scaling, mean_scaling
 from anomri.pipeline.ensemble import BranchSpec, Fitted, fit_branches
 from anomri.pipeline.gather import Dropped, FitInput, gather
@@ -83,8 +83,10 @@ def branch_specs(
 
     Raises
     ------
-    InputError : an unknown setting, a value that does not fit, or methods made for different recipes.
+    InputError : a method twice, an unknown setting, a value that does not fit, or methods made for different recipes.
     """
+    if len(set(methods)) < len(methods):
+        raise InputError("a method stands twice", remedy="Name each method once.", code="setting")
     specs, recipes = [], []
     used: set[str] = set()
     for method, preset in zip(methods, presets, strict=True):
@@ -188,7 +190,7 @@ def fit(
         site=name,
         alarm_rate=alarm_rate,
     )
-    model = write_model(replace(model, calibration=calibration), out, half=half)
+    model = write_calibrated(model, calibration, out)
     report(f"model written to {out}")
     return _summary(model, dropped, final)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 from anomri import io
 from anomri.core.prepared import Prepared
-from anomri.errors import AnomriError, DataLeak, InputError
+from anomri.errors import DataLeak, EnvironmentProblem, InputError
 from anomri.pipeline.store import load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
 from anomri.scope import first_look
@@ -85,36 +86,48 @@ def gather(
         report(f"[{number}/{len(tasks)}] {prepared.scan.scan_id} prepared")
     if not kept:
         raise InputError("not one of the scans could be used", remedy="See the reasons above.", code="no_scans")
-    digests = [p.scan.source.sha256 for p in kept]
+    _refuse_duplicates(kept)
+    return tuple(kept), tuple(dropped)
+
+
+def _refuse_duplicates(kept: Sequence[Prepared]) -> None:
+    # By the prepared voxels: one image can stand in several files, compressed and not.
+    seen: dict[str, str] = {}
     for prepared in kept:
-        if digests.count(prepared.scan.source.sha256) > 1:
+        digest = hashlib.sha256(prepared.scan.voxels.tobytes()).hexdigest()
+        if digest in seen:
             raise DataLeak(
-                "the same image stands twice among the normals",
+                f"the same image stands twice among the normals, also as {seen[digest]}",
                 remedy="Give each scan once.",
                 scan=prepared.scan.scan_id,
                 code="duplicate",
             )
-    return tuple(kept), tuple(dropped)
+        seen[digest] = prepared.scan.scan_id
 
 
 def _answers(tasks: Sequence[tuple[FitInput, Recipe, Path]], jobs: int) -> Iterator[Path | Dropped]:
     if jobs == 1:
         yield from map(_prepare_one, tasks)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(_prepare_one, tasks)
-
-
-def _one_thread() -> None:
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            yield from pool.map(_prepare_one, tasks)
+        except BrokenProcessPool as error:
+            raise EnvironmentProblem(
+                "a process that prepared scans was ended from outside, perhaps for want of memory",
+                remedy="Run the same command again with fewer --jobs; what is prepared is kept.",
+                code="memory",
+            ) from error
 
 
 def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
     given, recipe, folder = task
+    # Only what is wrong with a scan leaves it out: a full disk must not decide what a model learns from.
     try:
         digest = hashlib.sha256(given.path.read_bytes()).hexdigest()
+    except OSError as error:
+        return Dropped(given.scan_id, f"the file cannot be read ({error.strerror})")
+    try:
         known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
         if load_prepared(known) is None:
             scan = io.read(given.path, scan_id=given.scan_id)
@@ -124,7 +137,5 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
             prepared = prepare(scan, recipe)
             save_prepared(prepared, known)
         return known
-    except AnomriError as error:
+    except InputError as error:
         return Dropped(given.scan_id, f"{error.cause} ({error.code})")
-    except OSError as error:
-        return Dropped(given.scan_id, f"the file cannot be read ({error.strerror})")

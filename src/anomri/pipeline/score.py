@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from importlib import metadata
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,17 @@ from anomri.core.outcome import Outcome
 from anomri.core.prepared import Prepared
 from anomri.core.reading import FloatMap, Reading
 from anomri.core.region import Region
-from anomri.core.result import Driver, InputRecord, ModelRecord, Result, SliceScore, Verdict
+from anomri.core.result import Driver, InputRecord, Result, SliceScore, Verdict
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, PreparationFailed, about_scan
 from anomri.models import Model
 from anomri.models.fusion import fused_reading, shares
+from anomri.pipeline.records import input_record, model_record, versions
 from anomri.pipeline.words import deviations, judged_reason
 from anomri.preparation import prepare
 from anomri.scope import first_look, second_look
 
 __all__ = ["model_record", "read_branches", "score", "unreadable"]
-
-_PACKAGES = ("anomri", "numpy", "scipy", "SimpleITK", "nilearn", "scikit-learn", "torch")
 
 
 def score(
@@ -57,6 +55,7 @@ def score(
     ------
     CalibrationError : the rate is finer than the model's normals can promise.
     ModelError : the model is not calibrated.
+    InputError : the mask lies on another grid.
     """
     with about_scan(scan.scan_id):
         calibration = model.calibrated()
@@ -76,8 +75,7 @@ def score(
             return _refused(scan, model, reasons, brain=prepared.brain, prepared=prepared)
         readings = read_branches(model, prepared)
         clock.lap("examine")
-        scalings = {b.record.name: b.record.scaling for b in model.branches if b.record.scaling is not None}
-        fused = fused_reading(readings, scalings)
+        fused = fused_reading(readings, model.scalings)
         known = calibration.in_training(scan.source.sha256)
         if known is not None:
             judgement, value = calibration.judge_normal(known, alarm_rate), known.score
@@ -85,7 +83,7 @@ def score(
             judgement, value = calibration.judge(fused.score, alarm_rate), fused.score
         heatmap, expected, maps = _home(prepared, fused, scan, model)
         clock.lap("heatmap")
-        drivers = _drivers(model, readings, shares({n: r.score for n, r in readings.items()}, scalings), prepared)
+        drivers = _drivers(model, readings, shares({n: r.score for n, r in readings.items()}, model.scalings), prepared)
         outcome = Outcome(
             result=_result(scan, model, prepared, judgement, value, drivers, heatmap, full_head=not look.stripped),
             scan=scan,
@@ -115,20 +113,8 @@ def unreadable(scan_id: str, error: AnomriError, model: Model, *, sha256: str = 
             reason=f"{error.cause} ({error.code}). {error.remedy}",
             n_normals=len(calibration.normals),
             reference_scores=calibration.reference_scores,
-            versions=_versions(),
+            versions=versions(),
         )
-    )
-
-
-def model_record(model: Model) -> ModelRecord:
-    """What a result says of its model."""
-    return ModelRecord(
-        name=model.name,
-        version=model.version,
-        sha256=model.sha256,
-        cohort=model.card.cohort,
-        validation=model.card.validation,
-        licence=model.card.licence,
     )
 
 
@@ -160,7 +146,7 @@ def _refused(
     return Outcome(
         result=Result(
             scan_id=scan.scan_id,
-            input=_input(scan),
+            input=input_record(scan),
             model=model_record(model),
             verdict="out_of_scope",
             reason=f"This scan is not what the model was made for: {sentence}",
@@ -169,7 +155,7 @@ def _refused(
             drivers=(Driver(kind="scope", branch="scope", share=1.0, score=float(len(reasons))),),
             quality={} if prepared is None else dict(prepared.quality),
             notes=scan.source.notes,
-            versions=_versions(),
+            versions=versions(),
         ),
         scan=scan,
         brain=brain,
@@ -224,7 +210,7 @@ def _result(
     full_head: bool,
 ) -> Result:
     calibration = model.calibrated()
-    in_training = calibration.in_training(scan.source.sha256) is not None
+    in_training = scan.source.sha256 in {training.sha256 for training in model.card.training}
     level = judgement.thresholds.finding_level
     findings = () if heatmap is None or level is None else findings_above(heatmap, level)
     verdict: Verdict = judgement.verdict
@@ -240,7 +226,7 @@ def _result(
     axis = _axial_axis(scan)
     return Result(
         scan_id=scan.scan_id,
-        input=_input(scan),
+        input=input_record(scan),
         model=model_record(model),
         verdict=verdict,
         reason=judged_reason(
@@ -251,6 +237,7 @@ def _result(
             findings,
             model.card,
             in_training=in_training,
+            in_calibration=calibration.in_training(scan.source.sha256) is not None,
             site_calibrated=calibration.kind == "site",
         ),
         score=value,
@@ -268,7 +255,7 @@ def _result(
         findings=findings,
         quality=dict(prepared.quality),
         notes=tuple(notes),
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -289,18 +276,3 @@ def _covariate_notes(model: Model, prepared: Prepared) -> list[str]:
     if low <= age <= high:
         return []
     return [f"The subject is {age:.0f} years old; the model's normals are {low:.0f} to {high:.0f}."]
-
-
-def _input(scan: Scan) -> InputRecord:
-    return InputRecord(
-        sha256=scan.source.sha256,
-        format=scan.source.format,
-        shape=scan.geometry.shape,
-        spacing_mm=scan.geometry.spacing_mm,
-        orientation=scan.source.orientation,
-    )
-
-
-def _versions() -> dict[str, str]:
-    # Read from what is installed, because importing torch to ask for its version would cost seconds.
-    return {name: metadata.version(name) for name in _PACKAGES}

@@ -44,16 +44,17 @@ def save_prepared(prepared: Prepared, path: Path) -> None:
 
 
 def load_prepared(path: Path) -> Prepared | None:
-    """A prepared scan as it was saved, bit for bit; None where the file is missing or not whole."""
+    """A prepared scan as it was saved, bit for bit; None where it is missing, not whole, or of another version."""
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="numpy") as file:
             record = json.loads(file.metadata()["record"])
             voxels, region, brain = (file.get_tensor(name) for name in ("voxels", "region", "brain"))
+        # A folder that an older version left behind may hold another record.
+        history = History.model_validate(record["history"])
     except (SafetensorError, KeyError, TypeError, ValueError):
         return None
-    history = History.model_validate(record["history"])
     grid, original = history.prepared, history.original
     fmt, reader, sha256, orientation, notes = record["source"]
     source = Source(fmt, reader, sha256, orientation, tuple(notes))

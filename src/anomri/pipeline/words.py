@@ -56,18 +56,31 @@ def judged_reason(
     card: Card,
     *,
     in_training: bool,
+    in_calibration: bool,
     site_calibrated: bool,
 ) -> str:
-    """One sentence on the verdict, and one on what limits it."""
+    """One sentence on the verdict, and one on what limits it.
+
+    Parameters
+    ----------
+    in_training, in_calibration : whether the scan is one of those the model learnt from, one of those it is judged
+        against.
+    """
     reference = judgement.reference_scores
     beyond = sum(score < value for score in reference)
     standing = f"more abnormal than {beyond} of {len(reference)} normal scans"
-    if verdict == "pass":
-        sentence = f"Nothing stands out: this scan is {standing}."
-    else:
+    if verdict != "pass":
         sentence = f"{_what(drivers, findings)}; overall it is {standing}."
-    if in_training:
+    elif findings:
+        sentence = f"Overall nothing stands out: this scan is {standing}. {_where(findings[0])}, though."
+    else:
+        sentence = f"Nothing stands out: this scan is {standing}."
+    if in_training and in_calibration:
         return f"{sentence} It is one of the scans the model learnt from, judged by a model that had not seen it."
+    if in_training:
+        return f"{sentence} It is one of the scans the model learnt from, so it looks more normal than it may be."
+    if in_calibration:
+        return f"{sentence} It is one of the normal scans that the model was calibrated on."
     if card.single_site and not site_calibrated:
         return f"{sentence} The model is calibrated on one scanner; on any other, calibrate it first."
     return sentence
@@ -83,10 +96,15 @@ def _what(drivers: tuple[Driver, ...], findings: tuple[Finding, ...]) -> str:
             f"(normal {metric.normal_low:.3g} to {metric.normal_high:.3g}), which usually means {metric.usually_means}"
         )
     if findings:
-        top = findings[0]
-        x, y, z = (round(c) for c in top.centroid_mm)
-        return (
-            f"A region of {top.volume_mm3 / 1000:.1f} ml around ({x}, {y}, {z}) mm departs from what the normals "
-            "show there"
-        )
+        return _where(findings[0])
+    if first.kind == "quality":
+        return f"As a whole the scan departs from the normals (by {first.branch}, which points at no place)"
     return "The brain departs from the normals in several places, none of them strong enough to point at"
+
+
+def _where(finding: Finding) -> str:
+    x, y, z = (round(c) for c in finding.centroid_mm)
+    return (
+        f"A region of {finding.volume_mm3 / 1000:.1f} ml around ({x}, {y}, {z}) mm departs from what the normals "
+        "show there"
+    )
