@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from anomri.errors import AnomriError, InputError
     from anomri.io import read as load
     from anomri.models import Model
-    from anomri.pipeline import calibrate, fit, score
+    from anomri.pipeline import FitInput, calibrate, fit, score
     from anomri.report.figures import plot
     from anomri.runs import save
 
 __all__ = [
     "AnomriError",
     "Calibration",
+    "FitInput",
     "Heatmap",
     "InputError",
     "Model",
@@ -49,6 +50,7 @@ __all__ = [
 _HOMES = {
     "AnomriError": ("anomri.errors", "AnomriError"),
     "Calibration": ("anomri.calibration", "Calibration"),
+    "FitInput": ("anomri.pipeline", "FitInput"),
     "Heatmap": ("anomri.core.heatmap", "Heatmap"),
     "InputError": ("anomri.errors", "InputError"),
     "Model": ("anomri.models", "Model"),
