@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from anomri.errors import AnomriError, InputError
     from anomri.io import read as load
     from anomri.models import Model
-    from anomri.pipeline import FitInput, calibrate, fit, score
+    from anomri.pipeline.calibrate import calibrate
+    from anomri.pipeline.fit import fit
+    from anomri.pipeline.gather import FitInput
+    from anomri.pipeline.score import score
     from anomri.report.figures import plot
     from anomri.runs import save
 

@@ -318,14 +318,19 @@ class Autoencoder:
             score, map=np.where(region, values, np.float32(np.nan)), expected=expected, maps={"error": error}
         )
 
+    def to(self, device: str) -> None:
+        """Move the network to ``cpu`` or ``cuda``."""
+        self._fitted().to(device)
+
     def _expect(self, prepared: Prepared) -> FloatMap:
         """(X, Y, Z) float32: the scan as the network reproduces it, 0 outside the brain."""
         network = self._fitted()
+        device = next(network.parameters()).device
         out = np.zeros(self._shape, dtype=np.float32)
         with torch.inference_mode():
             for z in self._slices(prepared):
                 x, _ = self._tensors([(prepared, z)], [False])
-                place_centred(network(x)[0, 0].numpy(), _at(out, z))
+                place_centred(network(x.to(device))[0, 0].cpu().numpy(), _at(out, z))
         return np.where(_brain(prepared), out, np.float32(0.0))
 
     def _standardise(self, error: FloatMap) -> FloatMap:
@@ -386,7 +391,7 @@ class Autoencoder:
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Weights and running statistics (``network.*``), shape of the prepared grid, threshold, spread."""
         weights = self._fitted().state_dict().items()
-        state: dict[str, NDArray[np.generic]] = {f"network.{name}": t.numpy().copy() for name, t in weights}
+        state: dict[str, NDArray[np.generic]] = {f"network.{name}": t.cpu().numpy().copy() for name, t in weights}
         state |= {"shape": np.array(self._shape), "threshold": np.array(self._threshold, dtype=np.float32)}
         if self._spread is not None:
             state |= {"spread.mean": self._spread[0], "spread.sd": self._spread[1]}
