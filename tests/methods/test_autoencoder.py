@@ -217,7 +217,7 @@ def test_the_map_is_made_step_by_step() -> None:
     scan = head(30, lesion=0.8)
     reading = method.examine(scan, seed=0)
     region = scan.region.mask
-    error = ndimage.median_filter(np.abs(scan.scan.voxels - reading.expected), size=3, mode="nearest")
+    error = ndimage.median_filter(np.abs(scan.scan.voxels - reading.expected), size=5, mode="nearest")
     error[~ndimage.binary_erosion(region, iterations=2)] = 0.0
     error[error < float(method.state()["threshold"])] = 0.0
     labels, count = ndimage.label(error > 0, structure=np.ones((3, 3, 3)))
