@@ -1,0 +1,112 @@
+"""Calibrating to a site, on synthetic scans: with enough of its normals, with few, and with the wrong ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anomri.core.prepared import Prepared
+from anomri.errors import CalibrationError, DataLeak
+from anomri.methods.zatlas import ZAtlas
+from anomri.models import Model
+from anomri.pipeline import calibrate, fit
+from brains import digest
+from measured import as_measured, drawn_features
+from synthetic import prepared_population
+
+
+@pytest.fixture(scope="module")
+def visitors() -> list[Prepared]:
+    """Normal scans of another scanner: brighter, so that they score higher."""
+    rng = np.random.default_rng(3)
+    people = [as_measured(p, drawn_features(rng)) for p in prepared_population(20, seed=9)]
+    return [
+        dataclasses.replace(p, scan=dataclasses.replace(p.scan, voxels=(p.scan.voxels * 1.1).astype(np.float32)))
+        for p in people
+    ]
+
+
+@pytest.fixture(scope="module")
+def half_model(people: list[Prepared], lay: Any, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """As bundled models are: weights in half precision."""
+    out = tmp_path_factory.mktemp("half") / "model"
+    return fit(["zatlas"], lay(people, out), out, name="half", preset=["zatlas-tiny"], half=True).model
+
+
+def calibrated(model: Model, scans: list[Prepared], lay: Any, out: Path, **more: Any) -> Any:
+    return calibrate(model, lay(scans, out), out, site="there", **more)
+
+
+def test_enough_normals_of_a_site_alone_make_the_calibration(half_model, visitors, lay, tmp_path):
+    summary = calibrated(half_model, visitors, lay, tmp_path / "there")
+    calibration = Model.load(tmp_path / "there").calibrated()
+    assert not summary.approximate
+    assert calibration.kind == "site"
+    assert calibration.site == "there"
+    expected = sorted(half_model.branches[0].method.examine(p, seed=0).score for p in visitors)
+    assert calibration.reference_scores == pytest.approx(expected)
+    assert summary.n_normals == 20
+    assert summary.smallest_rate == pytest.approx(1 / 21)
+    low, high = summary.fail_interval
+    assert low <= summary.thresholds.fail <= high
+    assert summary.thresholds.fail > half_model.calibrated().thresholds().fail
+    assert Model.load(tmp_path / "there").content_sha256 == half_model.content_sha256
+
+
+def test_few_normals_move_the_scores_approximately_and_promise_nothing(half_model, visitors, lay, tmp_path):
+    summary = calibrated(half_model, visitors[:4], lay, tmp_path / "there")
+    calibration = summary.model.calibrated()
+    assert summary.approximate
+    assert calibration.approximate
+    assert summary.fail_interval is None
+    assert calibration.normals == half_model.calibrated().normals
+    assert np.median(calibration.reference_scores) > np.median(half_model.calibrated().reference_scores)
+
+
+def test_a_rate_of_one_s_own_decides_what_is_enough(half_model, visitors, lay, tmp_path):
+    summary = calibrated(half_model, visitors[:9], lay, tmp_path / "there", alarm_rate=0.1)
+    assert not summary.approximate
+    assert summary.thresholds.fail_rate == 0.1
+
+
+def test_a_scan_that_trained_the_model_is_a_leak(half_model, people, visitors, lay, tmp_path):
+    with pytest.raises(DataLeak) as error:
+        calibrated(half_model, [*visitors[:3], people[2]], lay, tmp_path / "there")
+    assert error.value.scan == people[2].scan.scan_id
+
+
+def test_scans_out_of_scope_are_left_out_and_if_none_is_left_nothing_is_written(half_model, visitors, lay, tmp_path):
+    far = [as_measured(p, {**drawn_features(np.random.default_rng(0)), "correlation": 0.1}) for p in visitors]
+    summary = calibrated(half_model, [far[0], *visitors[1:]], lay, tmp_path / "there")
+    assert [d.scan_id for d in summary.dropped] == [far[0].scan.scan_id]
+    assert "resembles the template too little" in summary.dropped[0].reason
+    assert summary.n_normals == 19
+    with pytest.raises(CalibrationError) as error:
+        calibrated(half_model, far, lay, tmp_path / "nowhere")
+    assert error.value.code == "no_normals"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_model_of_a_site_is_refused_before_any_scan_is_prepared(half_model, visitors, lay, tmp_path):
+    model = calibrated(half_model, visitors, lay, tmp_path / "there").model
+    with pytest.raises(CalibrationError) as error:
+        calibrate(model, [], tmp_path / "again", site="elsewhere")
+    assert error.value.code == "not_cross_validated"
+    assert not list(tmp_path.glob("again*"))
+
+
+def test_the_arrays_that_are_scored_are_those_that_were_prepared(half_model, visitors, lay, tmp_path, monkeypatch):
+    reached = {}
+    examine = ZAtlas.examine
+
+    def watched(self: ZAtlas, prepared: Prepared, **more: Any) -> Any:
+        reached[prepared.scan.scan_id] = digest(prepared)
+        return examine(self, prepared, **more)
+
+    monkeypatch.setattr(ZAtlas, "examine", watched)
+    calibrated(half_model, visitors[:3], lay, tmp_path / "there")
+    assert reached == {p.scan.scan_id: digest(p) for p in visitors[:3]}

@@ -1,0 +1,230 @@
+"""One scan, one model, one outcome: every verdict, on made brains with a model fitted in the test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from anomri import io
+from anomri.calibration import p_value
+from anomri.core.geometry import orientation_code
+from anomri.core.outcome import Outcome
+from anomri.core.region import Region
+from anomri.core.scan import Scan
+from anomri.errors import CalibrationError, InputError, ModelError
+from anomri.io.array import array_scan
+from anomri.methods.zatlas import ZAtlas
+from anomri.pipeline import score, unreadable
+from anomri.preparation import prepare
+from anomri.simulate import Anatomy, corrupt, phantom
+from brains import ALARM_RATE, digest, made_brain
+
+NEW, WORSE = 31, 32
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Anatomy:
+    return made_brain(NEW)
+
+
+@pytest.fixture(scope="module")
+def outcome(fitted_brains: Any, healthy: Anatomy) -> Outcome:
+    return score(healthy.scan, fitted_brains.model, covariates={"age": 80.0})
+
+
+@pytest.fixture(scope="module")
+def spoilt() -> tuple[Scan, Anatomy]:
+    made = made_brain(WORSE)
+    return corrupt(made.scan, "noise", severity=5, seed=1, brain=made.brain).scan, made
+
+
+@pytest.fixture(scope="module")
+def failed(fitted_brains: Any, spoilt: tuple[Scan, Anatomy]) -> Outcome:
+    return score(spoilt[0], fitted_brains.model)
+
+
+def content(outcome: Outcome) -> bytes:
+    """All of an outcome that goes to disk."""
+    arrays = [outcome.expected, *(outcome.maps[name] for name in sorted(outcome.maps))]
+    arrays += [] if outcome.heatmap is None else [outcome.heatmap.values, outcome.heatmap.examined.mask]
+    return outcome.result.model_dump_json().encode() + b"".join(a.tobytes() for a in arrays if a is not None)
+
+
+def test_a_normal_scan_is_not_failed_and_its_numbers_agree(outcome, fitted_brains):
+    result, calibration = outcome.result, fitted_brains.model.calibrated()
+    assert result.verdict in ("pass", "warn")
+    assert not result.in_training
+    assert result.p_value == p_value(result.score, calibration.reference_scores)
+    assert result.reference_scores == calibration.reference_scores
+    assert result.n_normals == 10
+    low, high = result.p_value_interval
+    assert low <= result.p_value <= high
+    assert (result.verdict == "warn") == (result.score > result.thresholds.warn)
+    assert sum(d.share for d in result.drivers) == pytest.approx(1.0)
+    assert {d.branch: d.kind for d in result.drivers} == {"zatlas": "local", "iqm1c": "quality"}
+    assert set(result.versions) >= {"anomri", "numpy", "SimpleITK"}
+
+
+def test_an_age_outside_the_normals_is_noted(outcome):
+    assert any("80 years" in note and "20 to 29" in note for note in outcome.result.notes)
+
+
+def test_the_heatmap_comes_home_to_the_scan_s_own_grid(outcome, healthy):
+    heatmap, grid = outcome.heatmap, healthy.scan.geometry
+    assert heatmap.geometry.same_grid(grid, 1e-9)
+    assert heatmap.scale == "z"
+    known = np.isfinite(heatmap.values)
+    np.testing.assert_array_equal(known, heatmap.examined.mask)
+    assert not (known & ~healthy.brain).any()
+    assert known.sum() > 0.4 * healthy.brain.sum()
+    axis = outcome.result.slice_axis
+    assert orientation_code(grid.affine)[axis] in "SI"
+    others = tuple(i for i in range(3) if i != axis)
+    expected = {i: v for i, v in enumerate(np.where(known, heatmap.values, -1).max(axis=others)) if v >= 0}
+    assert {s.index: s.score for s in outcome.result.slices} == pytest.approx(expected)
+    assert outcome.expected.shape == grid.shape
+    assert set(outcome.maps) == {"zatlas-signed_z"}
+    level = outcome.result.thresholds.finding_level
+    assert all(f.peak > level for f in outcome.result.findings)
+
+
+def test_scoring_twice_gives_the_same_bytes(outcome, healthy, fitted_brains):
+    timings: dict[str, float] = {}
+    again = score(healthy.scan, fitted_brains.model, covariates={"age": 80.0}, timings=timings)
+    assert content(again) == content(outcome)
+    assert {"first_look", "register", "examine", "heatmap", "judge"} <= set(timings)
+
+
+def test_a_spoilt_scan_fails_and_says_by_which_metrics(failed):
+    result = failed.result
+    assert result.verdict == "fail"
+    assert result.score > result.thresholds.fail
+    assert result.p_value == pytest.approx(1 / 11)
+    quality = next(d for d in result.drivers if d.branch == "iqm1c")
+    assert len(quality.metrics) == 3
+    deviations = [abs(m.deviation) for m in quality.metrics]
+    assert deviations == sorted(deviations, reverse=True)
+    for metric in quality.metrics:
+        assert metric.value == result.quality[metric.name]
+        assert not metric.normal_low <= metric.value <= metric.normal_high
+    assert "10 of 10 normal scans" in result.reason
+
+
+def test_a_scan_that_trained_the_model_is_judged_by_its_out_of_fold_score(fitted_brains):
+    model = fitted_brains.model
+    normal = max(model.calibrated().normals, key=lambda n: n.score)
+    given = next(i for i in fitted_brains.inputs if i.scan_id == normal.scan_id)
+    scan = io.read(given.path, scan_id="another-name")
+    result = score(scan, model, alarm_rate=0.15).result
+    assert result.in_training
+    assert result.score == normal.score
+    # One of the ten it is compared with, so that its p is at least 2/11.
+    assert result.p_value == pytest.approx(2 / 11)
+    assert result.verdict == "warn"
+    assert "the model learnt from, judged by a model that had not seen it" in result.reason
+
+
+def test_the_same_arrays_reach_fit_score_and_a_call_of_prepare(fitted_brains, monkeypatch):
+    assert len(fitted_brains.seen) == 10
+    given = fitted_brains.inputs[0]
+    scan = io.read(given.path, scan_id=given.scan_id)
+    reached = []
+    examine = ZAtlas.examine
+
+    def watched(self: ZAtlas, prepared: Any, **more: Any) -> Any:
+        reached.append(digest(prepared))
+        return examine(self, prepared, **more)
+
+    monkeypatch.setattr(ZAtlas, "examine", watched)
+    score(scan, fitted_brains.model)
+    assert reached == [fitted_brains.seen[given.scan_id]]
+    assert digest(prepare(scan, fitted_brains.model.recipe)) == reached[0]
+
+
+def test_what_is_no_brain_is_out_of_scope_and_has_no_score(fitted_brains):
+    rng = np.random.default_rng(0)
+    noise = array_scan(np.abs(rng.normal(size=(60, 60, 60))), np.diag([3.0, 3.0, 3.0, 1.0]))
+    nothing = array_scan(np.zeros((60, 60, 60)), np.diag([3.0, 3.0, 3.0, 1.0]))
+    for scan in (phantom(0), noise, nothing):
+        found = score(scan, fitted_brains.model)
+        assert found.result.verdict == "out_of_scope"
+        assert found.result.score is None
+        assert found.result.p_value is None
+        assert found.heatmap is None
+        assert [d.kind for d in found.result.drivers] == ["scope"]
+        assert found.result.reason.startswith("This scan is not what the model was made for: ")
+
+
+def test_an_upside_down_brain_is_out_of_scope(healthy, fitted_brains):
+    axis = next(i for i in range(3) if orientation_code(healthy.scan.geometry.affine)[i] in "SI")
+    turned = array_scan(np.flip(healthy.scan.voxels, axis), healthy.scan.geometry.affine)
+    assert score(turned, fitted_brains.model).result.verdict == "out_of_scope"
+
+
+def test_a_scan_that_cannot_be_prepared_is_out_of_scope_never_passed(healthy, fitted_brains):
+    flat = array_scan(np.where(healthy.brain, 500.0, 0.0), healthy.scan.geometry.affine)
+    assert score(flat, fitted_brains.model).result.verdict == "out_of_scope"
+
+
+def test_a_file_that_could_not_be_read_has_a_row_with_the_reason(fitted_brains):
+    error = InputError("the file ends early", remedy="Copy it again.", code="truncated")
+    result = unreadable("broken", error, fitted_brains.model, sha256="ab").result
+    assert result.verdict == "unreadable"
+    assert result.reason == "the file ends early (truncated). Copy it again."
+    assert result.score is None
+    assert json.loads(result.model_dump_json())["input"]["sha256"] == "ab"
+
+
+def with_head(scan: Scan, brain: np.ndarray) -> tuple[Scan, Region]:
+    """The same brain inside a skull and a scalp, and its mask on the larger grid."""
+    wide = 8
+    inside = np.pad(brain, wide)
+    shell = ndimage.binary_dilation(inside, iterations=6) & ~ndimage.binary_dilation(inside, iterations=2)
+    voxels = np.pad(scan.voxels, wide)
+    voxels = np.where(shell, np.float32(0.8 * np.percentile(scan.voxels[brain], 99)), voxels)
+    # Low signal everywhere between, as in a head.
+    filled = ndimage.binary_fill_holes(shell | inside)
+    voxels = np.where(filled & ~inside & ~shell, voxels.max() * 0.1, voxels)
+    affine = scan.geometry.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ np.full(3, wide)
+    head = array_scan(voxels, affine, "head")
+    return head, Region(inside, head.geometry, "brain", "user")
+
+
+def test_a_full_head_needs_a_mask_and_is_then_at_most_warned_of(spoilt, failed, fitted_brains):
+    scan, made = spoilt
+    head, mask = with_head(scan, made.brain)
+    alone = score(head, fitted_brains.model).result
+    assert alone.verdict == "out_of_scope"
+    assert "--mask" in alone.reason
+    masked = score(head, fitted_brains.model, mask=mask)
+    assert masked.result.score == pytest.approx(failed.result.score, rel=0.05)
+    assert masked.result.score > masked.result.thresholds.fail
+    assert masked.result.verdict == "warn"
+    assert any("at most warn" in note for note in masked.result.notes)
+    assert masked.brain is mask
+
+
+def test_a_stripped_scan_with_its_mask_is_not_capped(spoilt, fitted_brains):
+    scan, made = spoilt
+    mask = Region(made.brain.copy(), scan.geometry, "brain", "user")
+    assert score(scan, fitted_brains.model, mask=mask).result.verdict == "fail"
+
+
+def test_a_rate_finer_than_the_normals_can_show_is_refused_with_the_scan_s_name(healthy, fitted_brains):
+    with pytest.raises(CalibrationError) as error:
+        score(healthy.scan, fitted_brains.model, alarm_rate=0.05)
+    assert error.value.scan == healthy.scan.scan_id
+    assert "19" in error.value.remedy
+    assert fitted_brains.model.calibrated().alarm_rate == ALARM_RATE
+
+
+def test_a_model_without_calibration_judges_nobody(healthy, fitted_brains):
+    bare = dataclasses.replace(fitted_brains.model, calibration=None)
+    with pytest.raises(ModelError):
+        score(healthy.scan, bare)
