@@ -24,6 +24,9 @@ from anomri.preparation import prepare
 from anomri.simulate import Anatomy, corrupt, phantom
 from brains import ALARM_RATE, digest, made_brain
 
+# Fitting the model on made brains takes ten seconds.
+pytestmark = pytest.mark.slow
+
 NEW, WORSE = 31, 32
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["IQM1C", "PRESETS", "IQM1CConfig"]
 
 _NORMAL_RANGE_PERCENTILES = (2.5, 97.5)
+_STATISTICS = ("centre", "spread", "low", "high", "mean")
 
 
 class IQM1CConfig(Config):
@@ -151,11 +152,15 @@ class IQM1C:
     def restore(cls, config: Config, state: Mapping[str, NDArray[np.generic]]) -> Self:
         """From a config and its state."""
         method = cls(config)
-        if set(state) != {"names", "centre", "spread", "low", "high", "mean", "precision"}:
+        if set(state) != {"names", *_STATISTICS, "precision"}:
             raise ModelError("these are not the weights of a quality model", remedy="Restore the file.", code="weights")
-        method._names = tuple(np.asarray(state["names"], dtype=np.uint8).tobytes().decode().split("\n"))
+        text = np.asarray(state["names"], dtype=np.uint8).tobytes().decode(errors="replace")
+        method._names = tuple(text.split("\n"))
         method._state = dict(state)
-        if method._floats("precision").shape != (len(method._names),) * 2:
+        count = len(method._names)
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_STATISTICS, (count,))
+        shapes["precision"] = (count, count)
+        if any(state[name].shape != shape for name, shape in shapes.items()):
             raise ModelError("the quality model's weights disagree", remedy="Restore the file.", code="weights")
         return method
 
