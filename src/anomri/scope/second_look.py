@@ -22,6 +22,8 @@ _Side = Literal["low", "high", "both"]
 # Name: (step of the history, which sides can be out of scope, widening, what it means to lie outside). Tissue
 # contrast is widened most: normals of one scanner hardly differ in it, a blurred scan of theirs differs by twice
 # their range and should be judged, another sequence differs by ten times.
+# Resemblance (`_HALVED`) has a natural zero, where a scan is no brain or lies turned over: half of what the least
+# normal scan shows is asked for, so that a brain with a part missing is still judged.
 _FEATURES: dict[str, tuple[str, _Side, float, str]] = {
     "volume_ml": ("mask", "both", 1.0, "the brain's volume is unlike the model's normals"),
     "correlation": ("register", "low", 1.0, "it resembles the template too little"),
@@ -33,6 +35,9 @@ _FEATURES: dict[str, tuple[str, _Side, float, str]] = {
     "csf_to_white": ("quality", "both", 3.0, "fluid is not as dark beside white matter as in the model's sequence"),
     "grey_to_white": ("quality", "both", 3.0, "grey and white matter do not stand as in the model's sequence"),
 }
+
+
+_HALVED = ("correlation", "upright")
 
 
 class Limit(BaseModel):
@@ -66,13 +71,13 @@ def features(prepared: Prepared) -> dict[str, float]:
 
 
 def fit_scope(prepared: Sequence[Prepared]) -> Scope:
-    """Limits from normal scans: range of each feature, widened by a multiple of itself on the sides that count."""
+    """Limits from normal scans: range of each feature, widened on the sides that count."""
     table = [features(p) for p in prepared]
     limits = {}
     for name, (_, side, widening, _) in _FEATURES.items():
         values = np.array([row[name] for row in table])
         low, high = float(values.min()), float(values.max())
-        reach = widening * (high - low)
+        reach = low / 2.0 if name in _HALVED else widening * (high - low)
         limits[name] = Limit(
             low=low - reach if side in ("low", "both") else None,
             high=high + reach if side in ("high", "both") else None,
