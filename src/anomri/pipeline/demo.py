@@ -15,7 +15,7 @@ import numpy as np
 from anomri.core.result import Verdict
 from anomri.core.scan import Scan
 from anomri.io.template import icbm_template
-from anomri.simulate import GREY, WHITE, Anatomy, TissueMaps, anatomy, corrupt, lesion, phantom
+from anomri.simulate import GREY, WHITE, Anatomy, Sign, TissueMaps, anatomy, corrupt, lesion, phantom
 
 __all__ = ["DEMO_SPACING_MM", "Example", "demo_normal", "examples", "tissue_maps"]
 
@@ -63,7 +63,7 @@ def examples(seed: int) -> Iterator[Example]:
     Yields
     ------
     Seven examples: ``normal-1``, ``normal-2``, ``motion``, ``ghosting`` and ``missing-part`` of severity 4,
-    ``lesion`` of 15 ml at full grey–white contrast, ``no-brain``.
+    ``lesion`` of 15 ml at full grey–white contrast (bright for even seeds, dark for odd ones), ``no-brain``.
     """
     maps = tissue_maps()
     subjects = [1_000_000 + _SUBJECTS_PER_SEED * seed + i for i in range(_SUBJECTS_PER_SEED)]
@@ -73,7 +73,7 @@ def examples(seed: int) -> Iterator[Example]:
         brain = demo_normal(maps, subject)
         yield Example("missing-part" if kind == "missing" else kind, _with_artefact(brain, kind, subject), _ALARM)
     brain = demo_normal(maps, subjects[5])
-    yield Example("lesion", _with_lesion(brain, subjects[5]), _ALARM)
+    yield Example("lesion", _with_lesion(brain, subjects[5], "dark" if seed % 2 else "bright"), _ALARM)
     yield Example("no-brain", phantom(subjects[6]), _REFUSED)
 
 
@@ -82,14 +82,14 @@ def _with_artefact(brain: Anatomy, kind: str, subject: int) -> Scan:
     return next(made.scan for made in draws if made.record.measured["nrmse"] >= _LEAST_CHANGE)
 
 
-def _with_lesion(brain: Anatomy, seed: int) -> Scan:
+def _with_lesion(brain: Anatomy, seed: int, sign: Sign) -> Scan:
     voxels = brain.scan.voxels
     grey, white = (float(np.median(voxels[brain.labels == tissue])) for tissue in (GREY, WHITE))
     made = lesion(
         brain.scan,
         volume_ml=_LESION_ML,
         contrast=1.0,
-        sign="dark" if seed % 2 else "bright",
+        sign=sign,
         seed=seed,
         brain=brain.brain,
         grey_white_difference=white - grey,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from pydantic import ValidationError
 
-from anomri.calibration import Calibration, Normal, normals_needed, robust_z
+from anomri.calibration import Calibration, Normal, normals_needed, robust_z, smallest_rate
 from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import InputError
@@ -158,6 +158,11 @@ def fit(
     recipe = recipe_named(recipe_name)
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, recipe, work / "prepared", jobs=jobs, report=report)
+    if len(prepared) < normals_needed(alarm_rate):
+        report(
+            f"{len(prepared)} normals cannot promise a false-alarm rate of {alarm_rate:g}, which needs "
+            f"{normals_needed(alarm_rate)}: scoring will have to ask for at least {smallest_rate(len(prepared)):.3g}"
+        )
     fabric = _fabric(specs, device)
     folds = folds_by_subject([p.subject for p in prepared], FOLDS, seed=seed)
     normals: list[Normal] = []
