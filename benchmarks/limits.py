@@ -79,7 +79,7 @@ def stages(out: Path) -> list[str]:
     """The split of one scan's time, from its run.json."""
     record = json.loads((out / "run.json").read_text())
     (scan,) = record["scans"].values() if isinstance(record["scans"], dict) else record["scans"]
-    return [f"| – {name} | {seconds:.2f} s |" for name, seconds in scan["timings"].items()]
+    return [f"| – {name} | {seconds:.2f} s |" for name, seconds in scan["stages_s"].items()]
 
 
 if __name__ == "__main__":

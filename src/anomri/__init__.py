@@ -53,19 +53,19 @@ __all__ = [
 _HOMES = {
     "AnomriError": ("anomri.errors", "AnomriError"),
     "Calibration": ("anomri.calibration", "Calibration"),
-    "FitInput": ("anomri.pipeline", "FitInput"),
+    "FitInput": ("anomri.pipeline.gather", "FitInput"),
     "Heatmap": ("anomri.core.heatmap", "Heatmap"),
     "InputError": ("anomri.errors", "InputError"),
     "Model": ("anomri.models", "Model"),
     "Outcome": ("anomri.core.outcome", "Outcome"),
     "Result": ("anomri.core.result", "Result"),
     "Scan": ("anomri.core.scan", "Scan"),
-    "calibrate": ("anomri.pipeline", "calibrate"),
-    "fit": ("anomri.pipeline", "fit"),
+    "calibrate": ("anomri.pipeline.calibrate", "calibrate"),
+    "fit": ("anomri.pipeline.fit", "fit"),
     "load": ("anomri.io", "read"),
     "plot": ("anomri.report.figures", "plot"),
     "save": ("anomri.runs", "save"),
-    "score": ("anomri.pipeline", "score"),
+    "score": ("anomri.pipeline.score", "score"),
 }
 
 
