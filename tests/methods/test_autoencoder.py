@@ -219,7 +219,7 @@ def test_the_map_is_made_step_by_step() -> None:
     region = scan.region.mask
     error = ndimage.median_filter(np.abs(scan.scan.voxels - reading.expected), size=5, mode="nearest")
     error[~ndimage.binary_erosion(region, iterations=2)] = 0.0
-    error[error < float(method.state()["threshold"])] = 0.0
+    error[error < method.state()["threshold"].item()] = 0.0
     labels, count = ndimage.label(error > 0, structure=np.ones((3, 3, 3)))
     for part in range(1, count + 1):
         if (labels == part).sum() * 8.0 < 40.0:

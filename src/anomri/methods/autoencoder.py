@@ -392,7 +392,7 @@ class Autoencoder:
         """Weights and running statistics (``network.*``), shape of the prepared grid, threshold, spread."""
         weights = self._fitted().state_dict().items()
         state: dict[str, NDArray[np.generic]] = {f"network.{name}": t.cpu().numpy().copy() for name, t in weights}
-        state |= {"shape": np.array(self._shape), "threshold": np.array(self._threshold, dtype=np.float32)}
+        state |= {"shape": np.array(self._shape), "threshold": np.array([self._threshold], dtype=np.float32)}
         if self._spread is not None:
             state |= {"spread.mean": self._spread[0], "spread.sd": self._spread[1]}
         return state
@@ -404,7 +404,7 @@ class Autoencoder:
         try:
             x, y, z = (int(n) for n in state["shape"])
             method._shape = (x, y, z)
-            method._threshold = float(state["threshold"])
+            method._threshold = float(state["threshold"].item())
             network = method._new_network()
             weights = {n[8:]: torch.from_numpy(np.array(a)) for n, a in state.items() if n.startswith("network.")}
             network.load_state_dict(weights)
