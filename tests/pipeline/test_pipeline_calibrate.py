@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anomri.core.prepared import Prepared
-from anomri.errors import CalibrationError, DataLeak
+from anomri.errors import CalibrationError, DataLeak, OutputConflict
 from anomri.methods.zatlas import ZAtlas
 from anomri.models import Model
 from anomri.pipeline import calibrate, fit
@@ -110,3 +110,16 @@ def test_the_arrays_that_are_scored_are_those_that_were_prepared(half_model, vis
     monkeypatch.setattr(ZAtlas, "examine", watched)
     calibrated(half_model, visitors[:3], lay, tmp_path / "there")
     assert reached == {p.scan.scan_id: digest(p) for p in visitors[:3]}
+
+
+def test_a_rate_that_cannot_be_promised_leaves_nothing_behind(half_model, visitors, lay, tmp_path):
+    with pytest.raises(CalibrationError):
+        calibrated(half_model, visitors[:3], lay, tmp_path / "there", alarm_rate=0.001)
+    assert not (tmp_path / "there" / "model.json").exists()
+
+
+def test_a_model_never_replaces_the_one_it_is_made_from(half_model):
+    before = (half_model.folder / "model.json").read_bytes()
+    with pytest.raises(OutputConflict):
+        calibrate(half_model, [], half_model.folder, site="elsewhere")
+    assert (half_model.folder / "model.json").read_bytes() == before

@@ -224,6 +224,8 @@ def _json(record: BaseModel) -> bytes:
 
 def _bytes(path: Path) -> bytes:
     try:
+        if not path.is_file():
+            raise ModelError(f"{path.name} is missing or no file", remedy="Install the model again.", code="damaged")
         if path.stat().st_size > _LARGEST_FILE:
             raise ModelError(f"{path.name} is too large for a model file", remedy="Check the folder.", code="damaged")
         return path.read_bytes()

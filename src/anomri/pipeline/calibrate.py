@@ -11,7 +11,7 @@ import numpy as np
 from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_interval
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
-from anomri.errors import CalibrationError
+from anomri.errors import CalibrationError, OutputConflict
 from anomri.models import Model, write_calibrated
 from anomri.models.fusion import fused_reading
 from anomri.pipeline.gather import Dropped, FitInput, gather
@@ -61,6 +61,7 @@ def calibrate(
     ------
     CalibrationError : the model was already calibrated to a site, or none of the scans is in scope.
     DataLeak : a scan trained the model.
+    OutputConflict : `out` is the folder of the model itself.
     """
     if model.calibrated().kind != "cross-validated":
         # Said before an hour of preparing scans, not after it.
@@ -68,6 +69,10 @@ def calibrate(
             f"model {model.name} already stands on the normals of a site ({model.calibrated().site})",
             remedy="Start from the model as it was fitted.",
             code="not_cross_validated",
+        )
+    if model.folder is not None and out.resolve() == model.folder.resolve():
+        raise OutputConflict(
+            "the new model would replace the one it is made from", remedy="Choose another folder.", code="same_model"
         )
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
@@ -100,8 +105,9 @@ def calibrate(
         )
         report(f"{scan.scan.scan_id} scored")
     calibration = align_to_site(model.calibrated(), normals, site=site, alarm_rate=alarm_rate)
-    written = write_calibrated(model, calibration, out)
+    # A rate that cannot be promised raises here, before anything is written.
     thresholds = calibration.thresholds()
+    written = write_calibrated(model, calibration, out)
     interval = None
     if not calibration.approximate:
         interval = threshold_interval(calibration.reference_scores, calibration.alarm_rate)
