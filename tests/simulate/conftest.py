@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from anomri.core.geometry import Geometry
 from anomri.core.scan import Scan
@@ -34,6 +35,29 @@ def small_head(spacing_mm: tuple[float, float, float] = (2.0, 2.0, 2.2), shape: 
 @pytest.fixture(scope="session")
 def head() -> Scan:
     return small_head()
+
+
+def uneven_head() -> Scan:
+    """A head that is no mirror image of itself along any axis, with grey values of every kind between the tissues."""
+    rng = np.random.default_rng(11)
+    x, y, z = np.meshgrid(*[np.linspace(-1.15, 1.15, n) for n in SHAPE], indexing="ij")
+    # Wide at the back and at the bottom, and a little at the left.
+    squared = (x / (1.0 - 0.25 * y)) ** 2 + (y + 0.1) ** 2 + (z / (0.95 - 0.25 * y)) ** 2 + 0.15 * z + 0.1 * x * z
+    radius = np.sqrt(np.maximum(squared, 0.0))
+    folds = 0.05 * np.sin(17.0 * x + 3.0 * z) * np.cos(15.0 * y + 4.0 * x)
+    signal = 560.0 + 440.0 / (1.0 + np.exp((radius + folds - 0.68) / 0.03))
+    for centre in ((0.12, 0.15, 0.2), (-0.15, 0.1, 0.25)):
+        away = np.sqrt(2.5 * (x - centre[0]) ** 2 + 0.8 * (y - centre[1]) ** 2 + (z - centre[2]) ** 2)
+        signal -= 750.0 / (1.0 + np.exp((away - 0.2) / 0.03))
+    smooth = ndimage.gaussian_filter(rng.standard_normal(SHAPE), 1.5)
+    signal += 30.0 * smooth / smooth.std() + 15.0 * rng.standard_normal(SHAPE)
+    voxels = np.where(radius <= 0.98, np.abs(signal) + 1.0, 0.0).astype(np.float32)
+    return array_scan(voxels, np.diag([-2.9, 2.9, 2.9, 1.0]), scan_id="uneven", sequence="T1w")
+
+
+@pytest.fixture(scope="session")
+def uneven() -> Scan:
+    return uneven_head()
 
 
 @pytest.fixture(scope="session")

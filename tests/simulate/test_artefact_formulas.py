@@ -28,6 +28,8 @@ def seen(voxels: np.ndarray, *, spacing_mm=(1.0, 1.0, 1.0), stripped=False, brai
         spacing_mm=spacing_mm,
         orientation="RAS",
         white_signal=100.0,
+        csf_signal=20.0,
+        affine=np.eye(4),
         stripped=stripped,
     )
 

@@ -13,16 +13,31 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from anomri.simulate.outline import Outline
 from anomri.simulate.simulated import Drawn
 
-__all__ = ["ArtefactEntry", "Clean", "Drawn", "add_rician_noise", "noise_sd", "phase_encode_axis"]
+__all__ = [
+    "ArtefactEntry",
+    "Clean",
+    "Drawn",
+    "add_rician_noise",
+    "left_right_axis",
+    "noise_sd",
+    "phase_encode_axis",
+    "slice_axis",
+    "up_axis",
+    "with_neighbours_outside",
+]
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
 
 # Turns the median absolute value of a normal variable into its standard deviation.
 MEDIAN_TO_SD = 1.4826
+# Slices are thicker than the voxels in them are wide; below this ratio the voxels count as cubes.
+THICK = 1.2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,7 +50,12 @@ class Clean:
     brain : (X, Y, Z) bool.
     spacing_mm, orientation : of the grid, e.g. ``LAS``.
     white_signal : white-matter signal, the 75th percentile inside the brain.
+    csf_signal : signal of fluid: the bright end inside the brain where the sequence is T2w, else the dark end.
+    sequence : of the scan, where it is known.
     stripped : nothing outside the brain is known, so it must not leak in.
+    affine : (4, 4) of the grid.
+    outline : a lesion shape that was given.
+    donor : (X, Y, Z) float32, another scan on the same grid that was given.
     """
 
     voxels: FloatArray
@@ -44,11 +64,16 @@ class Clean:
     orientation: str
     white_signal: float
     stripped: bool
+    csf_signal: float
+    affine: NDArray[np.float64]
+    sequence: str | None = None
+    outline: Outline | None = None
+    donor: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArtefactEntry:
-    """A row of `ARTEFACTS`.
+    """A row of `ARTEFACTS`, `LESIONS` or `RECIPES`.
 
     Parameters
     ----------
@@ -58,6 +83,10 @@ class ArtefactEntry:
     version : changes whenever the voxels may.
     summary : one line.
     local : whether only the changed voxels are wrong (the others stay exactly as they were).
+    core : (clean, drawn) → (X, Y, Z) bool, truth of a local kind; None takes all voxels that changed in the brain.
+    levels : 5, or 1 for a kind that cannot be dialled.
+    moves : whether the brain itself moves on the grid, so that its old mask no longer holds.
+    takes_outline, takes_donor : what may be given besides the scan.
     """
 
     draw: Callable[[Clean, int, np.random.Generator], Drawn]
@@ -66,6 +95,11 @@ class ArtefactEntry:
     version: int
     summary: str
     local: bool = False
+    core: Callable[[Clean, Any], BoolArray] | None = None
+    levels: int = 5
+    moves: bool = False
+    takes_outline: bool = False
+    takes_donor: bool = False
 
 
 def phase_encode_axis(clean: Clean, rng: np.random.Generator) -> int:
@@ -74,6 +108,34 @@ def phase_encode_axis(clean: Clean, rng: np.random.Generator) -> int:
     3D head scans read out along feet–head, the longest side of the field of view, so that axis is never drawn.
     """
     return int(rng.choice([axis for axis, code in enumerate(clean.orientation) if code not in "SI"]))
+
+
+def slice_axis(clean: Clean) -> int:
+    """Array axis slices follow one another on: the one with the thickest voxels, feet–head where they are cubes."""
+    thickest = int(np.argmax(clean.spacing_mm))
+    return thickest if clean.spacing_mm[thickest] > THICK * min(clean.spacing_mm) else up_axis(clean)
+
+
+def up_axis(clean: Clean) -> int:
+    """Array axis that runs between feet and head."""
+    return next(axis for axis, code in enumerate(clean.orientation) if code in "SI")
+
+
+def left_right_axis(clean: Clean) -> int:
+    """Array axis that runs between left and right."""
+    return next(axis for axis, code in enumerate(clean.orientation) if code in "LR")
+
+
+def with_neighbours_outside(clean: Clean) -> FloatArray:
+    """The voxels of a scan; outside a stripped brain each has the value of the nearest voxel of the brain.
+
+    What lies there is unknown and not dark: a filter that saw zeros would draw a dark rim.
+    """
+    if not clean.stripped:
+        return clean.voxels
+    nearest = ndimage.distance_transform_edt(~clean.brain, return_distances=False, return_indices=True)
+    filled: FloatArray = clean.voxels[tuple(nearest)]
+    return filled
 
 
 def noise_sd(clean: Clean) -> float:

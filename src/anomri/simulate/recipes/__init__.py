@@ -1,0 +1,3 @@
+from anomri.simulate.artefacts.artefact import ArtefactEntry
+
+RECIPES: dict[str, ArtefactEntry] = {}
