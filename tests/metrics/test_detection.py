@@ -13,7 +13,7 @@ from sklearn import metrics as oracle
 
 from anomri.errors import InputError
 from anomri.metrics.binomial import clopper_pearson
-from anomri.metrics.detection import auroc, average_precision, fpr_at_tpr, realised_rate, tpr_at_fpr
+from anomri.metrics.detection import auroc, average_precision, oracle_fpr_at_tpr, oracle_tpr_at_fpr, realised_rate
 
 SCORES = st.lists(st.one_of(st.integers(-4, 4).map(float), st.just(math.inf)), min_size=1, max_size=30)
 LAWS = settings(deadline=None, max_examples=100, derandomize=True)
@@ -62,12 +62,12 @@ def test_average_precision_at_another_prevalence_reweights_the_classes(normal, a
 def test_operating_points_are_the_best_over_all_thresholds(normal, abnormal, rate):
     thresholds = {*normal, *abnormal}
     points = [(np.mean(np.array(normal) >= t), np.mean(np.array(abnormal) >= t)) for t in thresholds]
-    assert fpr_at_tpr(normal, abnormal, tpr=rate) == min(f for f, t in points if t >= rate)
-    assert tpr_at_fpr(normal, abnormal, fpr=rate) == max([t for f, t in points if f <= rate], default=0.0)
+    assert oracle_fpr_at_tpr(normal, abnormal, tpr=rate) == min(f for f, t in points if t >= rate)
+    assert oracle_tpr_at_fpr(normal, abnormal, fpr=rate) == max([t for f, t in points if f <= rate], default=0.0)
 
 
 def test_an_empty_class_gives_nan():
-    for value in (auroc([], [1.0]), auroc([1.0], []), fpr_at_tpr([], [1.0]), tpr_at_fpr([1.0], [])):
+    for value in (auroc([], [1.0]), auroc([1.0], []), oracle_fpr_at_tpr([], [1.0]), oracle_tpr_at_fpr([1.0], [])):
         assert math.isnan(value)
     assert all(math.isnan(x) for x in average_precision([], [1.0]))
     assert math.isnan(realised_rate([], 0.0).rate)

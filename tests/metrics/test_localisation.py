@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from sklearn import metrics as oracle
 
 from anomri.errors import InputError
-from anomri.metrics.localisation import dice, top_hit, voxel_average_precision
+from anomri.metrics.localisation import detected_share, top_hit
 
 SPACING = (2.0, 2.0, 2.0)
 
@@ -57,30 +56,21 @@ def test_without_a_lesion_everything_is_nan():
     nothing = np.zeros((20, 20, 20), bool)
     values = map_with_peak(5, 5, 5)
     assert all(math.isnan(x) for x in top_hit(values, nothing, spacing_mm=SPACING))
-    assert math.isnan(dice(nothing, nothing))
-    assert math.isnan(voxel_average_precision(values, nothing))
+    assert math.isnan(detected_share(nothing, ~nothing))
+    assert math.isnan(detected_share(~nothing, nothing))
 
 
-def test_dice_of_known_masks():
-    a, b = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
-    a[:2], b[1:3] = True, True
-    assert dice(a, b) == 0.5
-    assert dice(b, b) == 1.0
-    assert dice(np.zeros_like(b), b) == 0.0
-
-
-def test_voxel_average_precision_agrees_with_scikit_learn():
-    rng = np.random.default_rng(1)
-    lesion = rng.random((8, 8, 8)) < 0.1
-    values = (rng.normal(size=lesion.shape) + lesion).round(1)
-    values[0] = np.nan
-    inside = np.isfinite(values)
-    expected = oracle.average_precision_score(lesion[inside], values[inside])
-    assert voxel_average_precision(values, lesion) == pytest.approx(expected, abs=1e-12)
+def test_the_share_of_detected_voxels_in_boxes():
+    boxes, detected = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
+    boxes[:2], detected[1:, 0, 0] = True, True
+    assert detected_share(detected, boxes) == pytest.approx(1 / 3)
+    values = np.where(boxes, 1.0, 0.0)
+    values[1, 2, 2] = 9.0
+    assert top_hit(values, boxes, spacing_mm=SPACING, margin_mm=0.0, fwhm_mm=0.0).hit == 1.0
 
 
 def test_maps_that_do_not_fit_are_refused():
     with pytest.raises(InputError):
-        dice(np.zeros((2, 2, 2), bool), np.zeros((3, 2, 2), bool))
+        detected_share(np.zeros((2, 2, 2), bool), np.zeros((3, 2, 2), bool))
     with pytest.raises(InputError):
         top_hit(np.full((20, 20, 20), np.nan), lesion_at(1, 1, 1), spacing_mm=SPACING)

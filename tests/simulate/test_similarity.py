@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anomri.simulate.similarity import box_of, nrmse, ssim
+from anomri.metrics.pseudo_normal import ssim
+from anomri.simulate.similarity import box_of, nrmse
 
 
 def test_the_root_mean_square_is_taken_inside_the_mask_alone():

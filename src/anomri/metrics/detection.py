@@ -2,7 +2,8 @@
 
 Higher scores are more abnormal. ``auroc``, ``average_precision`` and ``tpr`` are better when higher, ``fpr`` lower.
 A score of +inf is allowed (a refused scan counts as an alarm, whoever it belongs to), `nan` never is. Where a number is
-undefined because a class is empty it is `nan`, never 0.
+undefined because a class is empty it is `nan`, never 0. What is called ``oracle`` takes its threshold from the tested
+cases.
 
 Everything rests on one table, `Counts`: how many normal and abnormal cases score at least each value that occurs. Its
 arrays may carry leading axes, one row a bootstrap draw, so that resampling needs no loop.
@@ -31,11 +32,12 @@ __all__ = [
     "average_precision",
     "average_precision_of",
     "checked_scores",
-    "fpr_at_tpr",
-    "fpr_at_tpr_of",
+    "oracle_fpr_at_tpr",
+    "oracle_fpr_at_tpr_of",
+    "oracle_tpr_at_fpr",
+    "oracle_tpr_at_fpr_of",
+    "rate_of",
     "realised_rate",
-    "tpr_at_fpr",
-    "tpr_at_fpr_of",
 ]
 
 Scores = Sequence[float] | NDArray[np.floating]
@@ -132,12 +134,12 @@ def average_precision_of(counts: Counts, *, prevalence: float | None = None) -> 
     return _defined(area, counts)
 
 
-def fpr_at_tpr_of(counts: Counts, *, tpr: float = 0.95) -> Floats:
+def oracle_fpr_at_tpr_of(counts: Counts, *, tpr: float = 0.95) -> Floats:
     """(...,) smallest false-positive rate of all thresholds with at least this true-positive rate."""
     return _defined(np.where(counts.tpr >= tpr, counts.fpr, np.inf).min(axis=-1), counts)
 
 
-def tpr_at_fpr_of(counts: Counts, *, fpr: float = 0.05) -> Floats:
+def oracle_tpr_at_fpr_of(counts: Counts, *, fpr: float = 0.05) -> Floats:
     """(...,) largest true-positive rate of all thresholds with at most this false-positive rate."""
     return _defined(np.where(counts.fpr <= fpr, counts.tpr, 0.0).max(axis=-1), counts)
 
@@ -187,20 +189,20 @@ def average_precision(normal: Scores, abnormal: Scores, *, prevalence: float | N
     return AveragePrecision(value, share, value / share)
 
 
-def fpr_at_tpr(normal: Scores, abnormal: Scores, *, tpr: float = 0.95) -> float:
+def oracle_fpr_at_tpr(normal: Scores, abnormal: Scores, *, tpr: float = 0.95) -> float:
     """Smallest false-positive rate at which at least `tpr` of the abnormal cases are found.
 
     An oracle: the threshold comes from the tested cases. `nan` where a class is empty; InputError for a `nan` score.
     """
-    return _single(lambda c: fpr_at_tpr_of(c, tpr=tpr), normal, abnormal)
+    return _single(lambda c: oracle_fpr_at_tpr_of(c, tpr=tpr), normal, abnormal)
 
 
-def tpr_at_fpr(normal: Scores, abnormal: Scores, *, fpr: float = 0.05) -> float:
+def oracle_tpr_at_fpr(normal: Scores, abnormal: Scores, *, fpr: float = 0.05) -> float:
     """Largest true-positive rate at which at most `fpr` of the normal cases are alarms.
 
     An oracle: the threshold comes from the tested cases. `nan` where a class is empty; InputError for a `nan` score.
     """
-    return _single(lambda c: tpr_at_fpr_of(c, fpr=fpr), normal, abnormal)
+    return _single(lambda c: oracle_tpr_at_fpr_of(c, fpr=fpr), normal, abnormal)
 
 
 def realised_rate(scores: Scores, threshold: float) -> Rate:
@@ -210,21 +212,27 @@ def realised_rate(scores: Scores, threshold: float) -> Rate:
     ----------
     scores : (n,) of independent cases (one a subject): of normals for the realised false-alarm rate, of abnormals for
         the sensitivity.
-    threshold : exceeded by a score strictly above it, as in `anomri.calibration`.
+    threshold : exceeded by a score strictly above it, as in `anomri.calibration`; a score of +inf is always an alarm.
 
     Returns
     -------
-    `Rate`; all `nan` where n = 0.
+    `Rate`; all `nan` where n = 0 or the threshold is `nan`.
 
     Raises
     ------
     InputError : a score is `nan`.
     """
     values = checked_scores(scores)
-    if values.size == 0:
+    if np.isnan(threshold):
+        return Rate(float("nan"), float("nan"), float("nan"), 0, values.size)
+    return rate_of(int(np.count_nonzero((values > threshold) | np.isposinf(values))), values.size)
+
+
+def rate_of(alarms: int, n: int) -> Rate:
+    """`Rate` of counts; `nan` where n = 0. InputError unless 0 ≤ alarms ≤ n."""
+    if n == 0:
         return Rate(float("nan"), float("nan"), float("nan"), 0, 0)
-    alarms = int(np.count_nonzero(values > threshold))
-    return Rate(alarms / values.size, *clopper_pearson(alarms, values.size), alarms, values.size)
+    return Rate(alarms / n, *clopper_pearson(alarms, n), alarms, n)
 
 
 def checked_scores(scores: Scores) -> Floats:

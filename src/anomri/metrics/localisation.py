@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from anomri.core.score import smooth_inside
 from anomri.errors import InputError
-from anomri.metrics.detection import average_precision
+from anomri.metrics.overlap import same_shape
 
-__all__ = ["TopHit", "dice", "top_hit", "voxel_average_precision"]
+__all__ = ["TopHit", "detected_share", "top_hit"]
 
 FloatMap = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -75,43 +75,25 @@ def top_hit(
     )
 
 
-def dice(prediction: Mask, lesion: Mask) -> float:
-    """2 |A ∩ B| / (|A| + |B|) of two masks.
+def detected_share(prediction: Mask, region: Mask) -> float:
+    """Share of the predicted voxels that lie in a region, e.g. in the boxes of fastMRI+.
+
+    Whether the peak lies in a box is `top_hit` with the boxes as lesion and ``margin_mm=0``.
 
     Returns
     -------
-    In [0, 1]; 0 for an empty prediction on a lesion, `nan` without a lesion.
+    In [0, 1]; `nan` where nothing is predicted or the region is empty.
 
     Raises
     ------
     InputError : the shapes differ.
     """
-    _same_shape(prediction, lesion)
-    if not lesion.any():
+    same_shape(prediction, region)
+    if not prediction.any() or not region.any():
         return float("nan")
-    return 2.0 * int((prediction & lesion).sum()) / (int(prediction.sum()) + int(lesion.sum()))
-
-
-def voxel_average_precision(values: FloatMap, lesion: Mask) -> float:
-    """Step-wise average precision of the voxels that were examined; see `average_precision`.
-
-    Returns
-    -------
-    In (0, 1]; `nan` where no examined voxel, or every one, is lesion.
-
-    Raises
-    ------
-    InputError : the shapes differ.
-    """
-    examined = _examined(values, lesion)
-    return average_precision(values[examined & ~lesion], values[examined & lesion]).value
+    return float(region[prediction].mean())
 
 
 def _examined(values: FloatMap, lesion: Mask) -> Mask:
-    _same_shape(values, lesion)
+    same_shape(values, lesion)
     return ~np.isnan(values)
-
-
-def _same_shape(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:
-    if first.shape != second.shape:
-        raise InputError(f"shapes {first.shape} and {second.shape}", remedy="Give one grid.", code="lengths")

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from anomri.core.scan import Scan
 from anomri.errors import InputError
 from anomri.io import array_scan
-from anomri.simulate.similarity import nrmse, ssim
+from anomri.metrics.pseudo_normal import ssim
+from anomri.simulate.similarity import nrmse
 
 __all__ = [
     "Drawn",

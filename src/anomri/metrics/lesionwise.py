@@ -1,0 +1,200 @@
+"""Lesion by lesion: which are found, and how many false findings that costs.
+
+A lesion is a 26-connected component of the truth, a candidate one of the map above a threshold; its score is its
+largest value. Components below 10 mm³ are ignored in both directions: such a lesion is not missed, a candidate that
+touches it is not false, and such a candidate is nothing.
+
+Reference: Chakraborty, *Observer Performance Methods for Diagnostic Imaging*, 2017, chapter 9 (FROC).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anomri.metrics.detection import Order
+from anomri.metrics.overlap import same_shape
+
+__all__ = ["FROC_RATES", "Froc", "Lesions", "Matched", "froc", "froc_mean_of", "lesions_of", "match_lesions"]
+
+FloatMap = NDArray[np.floating]
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+FalseOn = Literal["normals", "patients"]
+
+MINIMUM_MM3 = 10.0
+# False positives per scan at which sensitivity is read.
+FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+# What counts as a hit: this share of the lesion covered, or the candidate's centroid within this distance of it.
+HIT_SHARE = 0.1
+HIT_MM = 2.0
+STRICT_IOU = 0.1
+
+
+class Lesions(NamedTuple):
+    """Components of a mask: labels (1 … n kept, −1 ignored, 0 none), volumes of the n kept, number ignored."""
+
+    labels: Ints
+    volumes_ml: Floats
+    ignored: int
+
+
+class Matched(NamedTuple):
+    """What a map found in one scan.
+
+    `lesion_scores` and `lesion_ml` are (L,) of the lesions, the score being that of the best candidate that hits one,
+    −inf where none does; `false_scores` (F,) of the candidates that hit nothing; the others count what was ignored.
+    """
+
+    lesion_scores: Floats
+    lesion_ml: Floats
+    false_scores: Floats
+    ignored_lesions: int
+    ignored_candidates: int
+
+
+class Froc(NamedTuple):
+    """Share of lesions found at each of `FROC_RATES` false positives per scan, and the mean of these shares."""
+
+    sensitivity: tuple[float, ...]
+    mean: float
+
+
+def lesions_of(mask: Mask, *, spacing_mm: tuple[float, ...], minimum_mm3: float = MINIMUM_MM3) -> Lesions:
+    """The components of a mask that are large enough."""
+    labels, n = ndimage.label(mask, structure=np.ones((3,) * mask.ndim, dtype=bool))
+    mm3 = np.bincount(labels.ravel(), minlength=n + 1)[1:].astype(np.float64) * float(np.prod(spacing_mm))
+    kept = mm3 >= minimum_mm3
+    renamed = np.concatenate([[0], np.where(kept, np.cumsum(kept), -1)])
+    return Lesions(renamed[labels], mm3[kept] / 1000.0, int((~kept).sum()))
+
+
+def match_lesions(
+    values: FloatMap, lesion: Mask, threshold: float, *, spacing_mm: tuple[float, ...], strict: bool = False
+) -> Matched:
+    """Match the components of ``values > threshold`` with those of the truth.
+
+    Parameters
+    ----------
+    values : map, `nan` where nothing was examined; of a refused scan `nan` everywhere.
+    lesion : truth, empty for a normal scan.
+    threshold : of the candidates; low enough that 8 false positives per scan are reached, the same for all scans.
+    spacing_mm : between voxel centres, one an axis.
+    strict : a hit is an intersection over union of at least 0.1, instead of 10 % of the lesion covered or the
+        candidate's centroid within 2 mm of it. A candidate may hit several lesions.
+
+    Raises
+    ------
+    InputError : the shapes differ.
+    """
+    same_shape(values, lesion)
+    truth = lesions_of(lesion, spacing_mm=spacing_mm)
+    found = lesions_of(values > threshold, spacing_mm=spacing_mm)
+    n, m = truth.volumes_ml.size, found.volumes_ml.size
+    scores = np.full(m + 1, -np.inf)
+    inside = found.labels > 0
+    np.maximum.at(scores, found.labels[inside], values[inside])
+    # Row 0 stands for all ignored lesions.
+    shared = np.zeros((n + 1, m + 1), dtype=np.int64)
+    both = inside & (truth.labels != 0)
+    np.add.at(shared, (np.maximum(truth.labels[both], 0), found.labels[both]), 1)
+    sizes = np.bincount(np.maximum(truth.labels, 0).ravel(), minlength=n + 1)
+    candidate_sizes = np.bincount(np.maximum(found.labels, 0).ravel(), minlength=m + 1)
+    excused = shared[0] > 0
+    if strict:
+        hit = shared >= STRICT_IOU * (sizes[:, None] + candidate_sizes - shared)
+    else:
+        near = _centroids_near(found.labels, truth.labels, spacing_mm, n=n, m=m)
+        hit = (shared >= HIT_SHARE * sizes[:, None]) | near
+        excused |= near[0]
+    hit[0] = False
+    hit[:, 0] = False
+    false = ~hit.any(axis=0) & ~excused
+    return Matched(
+        lesion_scores=np.where(hit[1:], scores, -np.inf).max(axis=1, initial=-np.inf),
+        lesion_ml=truth.volumes_ml,
+        false_scores=scores[1:][false[1:]],
+        ignored_lesions=truth.ignored,
+        ignored_candidates=found.ignored,
+    )
+
+
+def froc(patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: FalseOn) -> Froc:
+    """Sensitivity for lesions against false positives per scan.
+
+    Parameters
+    ----------
+    patients : one a scan with lesions.
+    normals : one a normal scan.
+    false_on : whose false positives count, and whose scans they are divided by.
+
+    Returns
+    -------
+    `Froc`: of all thresholds with at most so many false positives per scan the largest sensitivity, lesions of all
+    patients pooled; `nan` without a lesion, or without a scan to count false positives on.
+    """
+    weights = np.ones(len(patients) + len(normals))
+    shares = _sensitivities_of(patients, normals, false_on=false_on)(weights)
+    return Froc(tuple(shares.tolist()), float(shares.mean()))
+
+
+def froc_mean_of(
+    patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: FalseOn
+) -> Callable[[Floats], Floats]:
+    """The mean of `froc` as a function of weights (..., patients + normals), for `bootstrap_statistic`."""
+    sensitivities = _sensitivities_of(patients, normals, false_on=false_on)
+    return lambda weights: sensitivities(weights).mean(axis=-1)
+
+
+def _sensitivities_of(
+    patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: FalseOn
+) -> Callable[[Floats], Floats]:
+    """(..., scans) weights → (..., rates) sensitivities."""
+    counted = np.arange(len(patients) + len(normals)) >= len(patients)
+    if false_on == "patients":
+        counted = ~counted
+    scans = [*patients, *normals]
+    lesion_scan = np.repeat(np.arange(len(patients)), [p.lesion_scores.size for p in patients])
+    false_scan = np.repeat(
+        np.arange(len(scans)), [s.false_scores.size * c for s, c in zip(scans, counted, strict=True)]
+    )
+    lesion_scores = np.concatenate([np.zeros(0), *(p.lesion_scores for p in patients)])
+    false_scores = np.concatenate([np.zeros(0), *(s.false_scores for s, c in zip(scans, counted, strict=True) if c)])
+    hit = lesion_scores > -np.inf
+    order = Order(
+        np.concatenate([lesion_scores[hit], false_scores]), np.arange(hit.sum() + false_scores.size) < hit.sum()
+    )
+    entries = np.concatenate([lesion_scan[hit], false_scan]).astype(int)
+
+    def sensitivities(weights: Floats) -> Floats:
+        lesions, number = weights[..., lesion_scan].sum(-1), weights[..., counted].sum(-1)
+        counts = order.counts(weights[..., entries])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found, false = counts.true / lesions[..., None], counts.false / number[..., None]
+        best = [np.where(false <= rate, found, 0.0).max(axis=-1, initial=0.0) for rate in FROC_RATES]
+        defined = (lesions > 0) & (number > 0)
+        return np.where(defined[..., None], np.stack(best, axis=-1), np.nan)
+
+    return sensitivities
+
+
+def _centroids_near(found: Ints, truth: Ints, spacing_mm: tuple[float, ...], *, n: int, m: int) -> Mask:
+    """(n + 1, m + 1) whether a candidate's centroid lies within `HIT_MM` of a lesion; row 0 of an ignored one."""
+    near = np.zeros((n + 1, m + 1), dtype=bool)
+    if m == 0 or not truth.any():
+        return near
+    centres = np.array(ndimage.center_of_mass(found > 0, found, np.arange(1, m + 1)))
+    reach = [range(-int(HIT_MM / s), int(HIT_MM / s) + 1) for s in spacing_mm]
+    offsets = np.array([o for o in itertools.product(*reach) if np.linalg.norm(np.multiply(o, spacing_mm)) <= HIT_MM])
+    places = np.rint(centres).astype(int)[:, None] + offsets
+    valid = ((places >= 0) & (places < found.shape)).all(axis=-1)
+    labels = np.where(valid, truth[tuple(np.clip(places, 0, np.array(found.shape) - 1).transpose(2, 0, 1))], 0)
+    candidate, _ = np.nonzero(labels)
+    near[np.maximum(labels[labels != 0], 0), candidate + 1] = True
+    return near

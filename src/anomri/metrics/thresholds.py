@@ -1,0 +1,132 @@
+"""Thresholds of maps that no lesion has chosen: from normal scans, or from the scan's own map.
+
+A voxel is predicted where its value lies strictly above the threshold. A threshold of +inf predicts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomri.core.score import robust_centre_spread
+from anomri.errors import InputError
+
+__all__ = ["otsu_threshold", "robust_z_threshold", "slope_threshold", "threshold_at_false_positive_ml"]
+
+FloatMap = NDArray[np.floating]
+
+
+def threshold_at_false_positive_ml(
+    normal_maps: Sequence[FloatMap], voxel_ml: Sequence[float], *, ml_per_scan: float = 1.0
+) -> float:
+    """The lowest threshold that leaves at most so much false positive on normal scans, on average.
+
+    Parameters
+    ----------
+    normal_maps : maps of calibration normals, `nan` where nothing was examined.
+    voxel_ml : volume of a voxel of each.
+    ml_per_scan : allowed mean volume; the honest operating point of D_cal is 1 ml, its neighbours 0.1 and 5 ml.
+
+    Returns
+    -------
+    One of the values of the maps, or −inf where even everything is little enough; `nan` without a map.
+
+    Raises
+    ------
+    InputError : numbers differ, or the volume is negative.
+    """
+    if len(normal_maps) != len(voxel_ml) or ml_per_scan < 0:
+        raise InputError(
+            "maps and voxel volumes do not fit", remedy="Give one of each, and 0 ml or more.", code="lengths"
+        )
+    if not normal_maps:
+        return float("nan")
+    allowed_ml = ml_per_scan * len(normal_maps)
+    tops, weights = [], []
+    for values, ml in zip(normal_maps, voxel_ml, strict=True):
+        own = values[~np.isnan(values)]
+        # More than this many of one scan alone would exceed what all together may have.
+        count = min(int(allowed_ml / ml) + 2, own.size)
+        tops.append(np.partition(own, own.size - count)[own.size - count :] if own.size else own)
+        weights.append(np.full(count, ml))
+    pooled = np.concatenate(tops)
+    order = np.argsort(-pooled, kind="stable")
+    volume_ml = np.cumsum(np.concatenate(weights)[order])
+    # Sums of voxel volumes carry rounding; a thousandth of a voxel decides nothing.
+    over = np.flatnonzero(volume_ml > allowed_ml + 1e-3 * min(voxel_ml))
+    return float(pooled[order[over[0]]]) if over.size else float("-inf")
+
+
+def robust_z_threshold(values: FloatMap, *, z: float = 4.0) -> float:
+    """Median + z · 1.4826 · MAD of the examined voxels of one map.
+
+    Returns
+    -------
+    `nan` where nothing was examined, or more than half of the voxels are equal and the MAD is 0.
+    """
+    own = values[~np.isnan(values)]
+    if own.size == 0:
+        return float("nan")
+    centre, spread = robust_centre_spread(own)
+    return centre + z * spread
+
+
+def otsu_threshold(values: FloatMap, *, bins: int = 256) -> float:
+    """The level between two classes of voxels that maximises the variance between them.
+
+    Parameters
+    ----------
+    values : map, `nan` where nothing was examined.
+    bins : of the histogram between the smallest and the largest value.
+
+    Returns
+    -------
+    Upper edge of the last bin of the lower class (the mean of such edges on a plateau); `nan` where nothing was
+    examined or all values are equal.
+
+    References
+    ----------
+    Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9, 1979.
+    """
+    own = values[~np.isnan(values)]
+    if own.size == 0 or own.min() == own.max():
+        return float("nan")
+    counts, edges = np.histogram(own, bins=bins)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = own.size - below
+    total = np.cumsum(counts * centres)
+    # n₀ n₁ (μ₀ − μ₁)², the first and the last bin being occupied.
+    between = below * above * (total[:-1] / below - (total[-1] - total[:-1]) / above) ** 2
+    return float(edges[1:-1][between >= between.max() * (1 - 1e-12)].mean())
+
+
+def slope_threshold(values: FloatMap, *, gamma: float) -> float:
+    """The level at which the sorted map begins to rise steeply.
+
+    The curve is the map's percentiles 1 … 100; its differences, averaged over five, are the slope. This is the rule
+    IterMask3D falls back on where its fitted curve does not fit; it never predicts anything where no rise is found.
+
+    Parameters
+    ----------
+    gamma : slope that counts as steep, units of the map per 1 % of the examined voxels.
+
+    Returns
+    -------
+    The first percentile with a steeper slope, +inf where there is none; `nan` where nothing was examined.
+
+    References
+    ----------
+    Liang et al., *IterMask3D*, 2025 (arXiv 2504.04911).
+    """
+    own = values[~np.isnan(values)]
+    if own.size == 0:
+        return float("nan")
+    curve = np.percentile(own.astype(np.float64), np.arange(101))
+    rise = np.diff(curve)
+    window = np.ones(5)
+    slope = np.convolve(rise, window, mode="same") / np.convolve(np.ones_like(rise), window, mode="same")
+    steep = np.flatnonzero(slope > gamma)
+    return float(curve[1:][steep[0]]) if steep.size else float("inf")
