@@ -2,7 +2,8 @@
 
 AnomriError
 ├── InputError            a file or folder given by the user cannot be used
-│   └── PreparationFailed the scan was read but could not be prepared (mask, registration, ...)
+│   ├── PreparationFailed the scan was read but could not be prepared (mask, registration, ...)
+│   └── SettingError      a method has no such setting, or does not take this value
 ├── ModelError            a model folder is damaged, too new, or does not fit
 ├── CalibrationError      a rate or a set of normals that calibration cannot stand for
 ├── DataLeak              a scan stands on both sides of a split
@@ -30,6 +31,7 @@ __all__ = [
     "ModelError",
     "OutputConflict",
     "PreparationFailed",
+    "SettingError",
     "about_scan",
 ]
 
@@ -75,6 +77,13 @@ class PreparationFailed(InputError):
     """The scan was read, but it could not be prepared; it gets no score."""
 
     default_code = "preparation"
+
+
+class SettingError(InputError):
+    """A method has no such setting, or does not take this value."""
+
+    default_code = "setting"
+    exit_code = 2
 
 
 class ModelError(AnomriError):

@@ -18,7 +18,7 @@ from anomri.core.history import History
 from anomri.core.prepared import Prepared
 from anomri.core.region import Region
 from anomri.core.scan import Scan, Source
-from anomri.errors import InputError, ModelError
+from anomri.errors import CalibrationError, ModelError
 from anomri.methods import METHODS
 from anomri.methods.autoencoder import (
     PRESETS,
@@ -380,7 +380,7 @@ def test_a_grid_that_cuts_the_region_is_refused() -> None:
 
 
 def test_too_few_subjects_are_refused() -> None:
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(CalibrationError, match="too few"):
         Autoencoder(tiny()).fit([head(n) for n in range(3)], seed=0, fabric=None, resume=None)
 
 

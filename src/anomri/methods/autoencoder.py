@@ -16,12 +16,12 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from scipy import ndimage
 from torch import Tensor, nn
 
@@ -29,7 +29,7 @@ from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.core.score import mean_of_top_fraction
 from anomri.errors import ModelError
-from anomri.methods.method import Config, FitReport, Preset
+from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
 from anomri.training.holdout import held_out_loss, hold_out
 from anomri.training.loop import Batch, Batches, cosine_decay, train
@@ -68,31 +68,31 @@ class AutoencoderConfig(Config):
     smallest_mm3 : 26-connected parts above the threshold that are smaller are set to 0.
     spread : whether the map is (error − mean) / standard deviation of the held-out scans' errors at the same voxel.
     spread_sigma_voxels : Gaussian smoothing of that mean and variance.
-    score : ``mean`` of the map over the region, or of its ``top`` share.
-    top_fraction : that share.
+    score, top_fraction : ``mean`` of the map over the region, or of its ``top`` share.
     """
 
     dimensions: Literal[2, 3] = 3
     grid: tuple[int, int, int] | None = (160, 192, 96)
-    width: int = 16
+    width: int = Field(default=16, ge=1)
     bottleneck: Literal["dense", "spatial"] = "dense"
-    latent: int = 512
-    epochs: int = 200
-    batch_size: int = 8
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-5
+    latent: int = Field(default=512, ge=1)
+    epochs: int = Field(default=200, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0.0, le=1.0)
+    weight_decay: float = Field(default=1e-5, ge=0.0, le=1.0)
     decay: Literal["constant", "cosine"] = "constant"
-    background_weight: float = 1.0
+    background_weight: float = Field(default=1.0, ge=0.0, le=1.0)
     flip: bool = False
-    holdout: float = 0.2
-    median_voxels: int = 5
-    erosion_voxels: int = 3
-    threshold_quantile: float | None = 0.95
-    smallest_mm3: float = 100.0
+    holdout: float = Field(default=0.2, gt=0.0, le=0.5)
+    median_voxels: int = Field(default=5, ge=1, le=25)
+    erosion_voxels: int = Field(default=3, ge=0, le=25)
+    threshold_quantile: Annotated[float, Field(ge=0.0, le=1.0)] | None = 0.95
+    smallest_mm3: float = Field(default=100.0, ge=0.0)
     spread: bool = False
-    spread_sigma_voxels: float = 2.0
+    spread_sigma_voxels: float = Field(default=2.0, ge=0.0, le=50.0)
     score: Literal["mean", "top"] = "mean"
-    top_fraction: float = 0.01
+    top_fraction: float = Field(default=0.01, gt=0.0, le=1.0)
+    least_normals: int = Field(default=4, ge=4)
 
     @model_validator(mode="after")
     def _sides_can_be_halved(self) -> AutoencoderConfig:
@@ -229,6 +229,7 @@ class Autoencoder:
     map's largest value.
     """
 
+    version: ClassVar[int] = 1
     config_type: ClassVar[type[Config]] = AutoencoderConfig
     localises: ClassVar[bool] = True
 
@@ -246,6 +247,7 @@ class Autoencoder:
     def fit(self, prepared: Sequence[Prepared], *, seed: int, fabric: Fabric | None, resume: Path | None) -> FitReport:
         """Train on about four fifths of the subjects, then measure the errors of the others."""
         config = self._config
+        require_normals(len(prepared), config, "an autoencoder")
         ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
         kept, left_out = hold_out([each.subject or each.scan.scan_id for each in ordered], config.holdout, seed=seed)
         trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
@@ -297,9 +299,8 @@ class Autoencoder:
 
     # Examine
 
-    def examine(self, prepared: Prepared, *, seed: int) -> Reading:
+    def examine(self, prepared: Prepared, *, seed: int) -> Reading:  # noqa: ARG002 - nothing here is random
         """The post-processed error of one scan; `expected` is what the network reproduced."""
-        del seed  # nothing here is random
         self._fitted()
         self._check(prepared)
         config, region, expected = self._config, prepared.region.mask, self._expect(prepared)

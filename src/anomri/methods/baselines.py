@@ -23,10 +23,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import ndimage
 
 from anomri.core.geometry import carry
@@ -34,7 +35,7 @@ from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.core.score import MAD_TO_SD, mean_of_top_fraction, smooth_inside
 from anomri.errors import CalibrationError, ModelError
-from anomri.methods.method import Config, FitReport, Preset
+from anomri.methods.method import Config, FitReport, MetricName, Preset, require_normals
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -66,31 +67,36 @@ class FeatureConfig(Config):
     ----------
     metrics : image quality metrics that count beside what the baseline measures itself.
     undefined_deviation : deviation of a metric that the normals have and a scan has not.
-    least_normals : fewer are refused.
     """
 
-    metrics: tuple[str, ...] = ()
-    undefined_deviation: float = 10.0
-    least_normals: int = 5
+    metrics: tuple[MetricName, ...] = ()
+    undefined_deviation: float = Field(default=10.0, ge=0.0)
+    least_normals: int = Field(default=5, ge=2)
 
 
 class VolumeConfig(FeatureConfig):
     """See `FeatureConfig`."""
 
-    metrics: tuple[str, ...] = ("surface_excess", "ellipsoid_fill")
+    metrics: tuple[MetricName, ...] = ("surface_excess", "ellipsoid_fill")
 
 
 class IntensityConfig(FeatureConfig):
     """See `FeatureConfig`; `quantiles` of the prepared values inside the brain."""
 
-    metrics: tuple[str, ...] = ("dark_tail", "bright_tail")
-    quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    metrics: tuple[MetricName, ...] = ("dark_tail", "bright_tail")
+    quantiles: tuple[Annotated[float, Field(ge=0.0, le=1.0)], ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class SharpnessConfig(FeatureConfig):
     """See `FeatureConfig`."""
 
-    metrics: tuple[str, ...] = ("noise_level", "gradient_energy", "gradient_entropy", "curvature", "focus_entropy")
+    metrics: tuple[MetricName, ...] = (
+        "noise_level",
+        "gradient_energy",
+        "gradient_entropy",
+        "curvature",
+        "focus_entropy",
+    )
 
 
 class MapConfig(Config):
@@ -102,83 +108,39 @@ class MapConfig(Config):
     floor_percentile : spreads below this percentile of all spreads are raised to it.
     coverage : a voxel has statistics where at least this share of the normals has a value.
     top_fraction : share of the region's voxels whose mean is the score.
-    least_normals : fewer are refused.
     """
 
-    smooth_mm: float = 4.0
-    floor_percentile: float = 5.0
-    coverage: float = 0.8
-    top_fraction: float = 0.01
-    least_normals: int = 5
+    smooth_mm: float = Field(default=4.0, ge=0.0, le=50.0)
+    floor_percentile: float = Field(default=5.0, ge=0.0, le=100.0)
+    coverage: float = Field(default=0.8, gt=0.0, le=1.0)
+    top_fraction: float = Field(default=0.01, gt=0.0, le=1.0)
+    least_normals: int = Field(default=5, ge=2)
 
 
 class BlurConfig(MapConfig):
     """See `MapConfig`; `blur_voxels` is the standard deviation of the blur that plays the autoencoder."""
 
-    blur_voxels: float = 2.0
+    blur_voxels: float = Field(default=2.0, gt=0.0, le=50.0)
 
 
-# B0: nothing
+# What they share
 
 
-class Constant:
-    """B0: the same score for every scan, or one that has nothing to do with it."""
+class _Baseline:
+    """A few arrays, learnt from the normals by `_learn`."""
 
-    config_type: ClassVar[type[Config]] = ConstantConfig
-    localises: ClassVar[bool] = False
-
-    def __init__(self, config: Config) -> None:
-        if not isinstance(config, ConstantConfig):
-            raise _wrong_config(ConstantConfig)
-        self.config = config
-
-    def fit(
-        self,
-        prepared: Sequence[Prepared],  # noqa: ARG002 - there is nothing to learn
-        *,
-        seed: int,  # noqa: ARG002
-        fabric: Fabric | None = None,  # noqa: ARG002
-        resume: Path | None = None,  # noqa: ARG002
-    ) -> FitReport:
-        """Learns nothing."""
-        return FitReport()
-
-    def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:
-        """0, or a number that depends on the scan's digest and the seed alone."""
-        if not self.config.random:
-            return Reading(score=0.0)
-        digest = np.frombuffer(prepared.scan.source.sha256.encode(), dtype=np.uint8)
-        return Reading(score=float(np.random.default_rng([seed, *digest]).random()))
-
-    def state(self) -> State:
-        """Empty."""
-        return {}
-
-    @classmethod
-    def restore(cls, config: Config, state: State) -> Self:
-        """From a config and an empty state."""
-        _check_names(state, ())
-        return cls(config)
-
-
-# B1–B3: a few numbers
-
-
-class _Features:
-    """Root mean square deviation of named numbers; the three baselines differ in what they measure."""
-
+    version: ClassVar[int] = 1
     config_type: ClassVar[type[Config]]
     localises: ClassVar[bool] = False
+    learns: ClassVar[tuple[str, ...]]
 
     def __init__(self, config: Config) -> None:
-        if not isinstance(config, FeatureConfig) or type(config) is not self.config_type:
-            raise _wrong_config(self.config_type)
+        if type(config) is not self.config_type:
+            raise ModelError(
+                f"this baseline needs a {self.config_type.__name__}", remedy="Use its own preset.", code="config"
+            )
         self.config = config
         self._state: dict[str, NDArray[np.float32]] = {}
-
-    def measure(self, prepared: Prepared) -> dict[str, float]:
-        """The baseline's own numbers of a scan, always the same names in the same order."""
-        raise NotImplementedError
 
     def fit(
         self,
@@ -188,9 +150,72 @@ class _Features:
         fabric: Fabric | None = None,  # noqa: ARG002
         resume: Path | None = None,  # noqa: ARG002
     ) -> FitReport:
-        """Median and spread of every number over the normals."""
+        """Learn from the normals; seconds."""
         start = time.perf_counter()
-        _require(prepared, self.config.least_normals)
+        require_normals(len(prepared), self.config, "a baseline")
+        self._state = dict(zip(self.learns, self._learn(prepared), strict=True))
+        return FitReport(elapsed_s=time.perf_counter() - start)
+
+    def state(self) -> State:
+        """The arrays that were learnt, float32."""
+        return dict(self._state)
+
+    @classmethod
+    def restore(cls, config: Config, state: State) -> Self:
+        """From a config and its state."""
+        method = cls(config)
+        if set(state) != set(cls.learns) or len({array.shape for array in state.values()}) > 1:
+            raise ModelError("these are not the weights of this baseline", remedy="Restore the file.", code="weights")
+        method._state = {name: np.asarray(array, dtype=np.float32) for name, array in state.items()}
+        return method
+
+    def _learn(self, prepared: Sequence[Prepared]) -> tuple[NDArray[np.float32], ...]:
+        """The arrays that `learns` names."""
+        raise NotImplementedError
+
+    def _require_fitted(self) -> None:
+        if not self._state:
+            raise ModelError("the baseline has not been fitted", remedy="Fit or restore it first.", code="unfitted")
+
+
+# B0: nothing
+
+
+class Constant(_Baseline):
+    """B0: the same score for every scan, or one that has nothing to do with it."""
+
+    config_type: ClassVar[type[Config]] = ConstantConfig
+    learns: ClassVar[tuple[str, ...]] = ()
+    config: ConstantConfig
+
+    def _learn(self, prepared: Sequence[Prepared]) -> tuple[NDArray[np.float32], ...]:  # noqa: ARG002
+        return ()
+
+    def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:
+        """0, or a number that depends on the scan's digest and the seed alone."""
+        if not self.config.random:
+            return Reading(score=0.0)
+        digest = np.frombuffer(prepared.scan.source.sha256.encode(), dtype=np.uint8)
+        return Reading(score=float(np.random.default_rng([seed, *digest]).random()))
+
+
+# B1–B3: a few numbers
+
+
+class _Features(_Baseline):
+    """Root mean square deviation of named numbers; the three baselines differ in what they measure.
+
+    Median and spread of every number over the normals, (n,) each, the baseline's own numbers first, then the metrics.
+    """
+
+    learns: ClassVar[tuple[str, ...]] = ("centre", "spread")
+    config: FeatureConfig
+
+    def measure(self, prepared: Prepared) -> dict[str, float]:
+        """The baseline's own numbers of a scan, always the same names in the same order."""
+        raise NotImplementedError
+
+    def _learn(self, prepared: Sequence[Prepared]) -> tuple[NDArray[np.float32], ...]:
         table = np.array([list(self._numbers(each).values()) for each in prepared], dtype=np.float64)
         if not np.isfinite(table).all():
             names = np.array(list(self._numbers(prepared[0])))[~np.isfinite(table).all(axis=0)]
@@ -204,28 +229,16 @@ class _Features:
         spread = np.maximum(spread, SMALLEST_SPREAD * np.abs(centre))
         # A number that is 0 in every normal has no scale of its own; its unit serves.
         spread[spread == 0] = 1.0
-        self._state = {"centre": centre.astype(np.float32), "spread": spread.astype(np.float32)}
-        return FitReport(elapsed_s=time.perf_counter() - start)
+        return centre.astype(np.float32), spread.astype(np.float32)
 
     def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002
         """The root mean square deviation as the score, each ``deviation/…`` as a value."""
-        _require_fitted(self._state)
+        self._require_fitted()
         numbers = self._numbers(prepared)
         deviation = (np.array(list(numbers.values())) - self._state["centre"]) / self._state["spread"]
         deviation = np.where(np.isfinite(deviation), deviation, self.config.undefined_deviation)
         values = {f"deviation/{name}": float(z) for name, z in zip(numbers, deviation, strict=True)}
         return Reading(score=float(np.sqrt(np.mean(np.square(deviation)))), values=values)
-
-    def state(self) -> State:
-        """``centre`` and ``spread``: (n,) float32, the baseline's own numbers first, then the metrics."""
-        return dict(self._state)
-
-    @classmethod
-    def restore(cls, config: Config, state: State) -> Self:
-        """From a config and its state."""
-        method = cls(config)
-        method._state = _restored(state, ("centre", "spread"))
-        return method
 
     def _numbers(self, prepared: Prepared) -> dict[str, float]:
         """All numbers by name; `nan` where a metric is undefined."""
@@ -277,35 +290,29 @@ class Sharpness(_Features):
 # B6–B8: a map
 
 
-class _Deviation:
-    """A smoothed map in spreads above the normals' median; the three baselines differ in the map."""
+class _Deviation(_Baseline):
+    """A smoothed map in spreads above the normals' median; the three baselines differ in the map.
 
-    config_type: ClassVar[type[Config]]
+    Median and spread of the normals' maps in every voxel, (X, Y, Z) each.
+    """
+
     localises: ClassVar[bool] = True
-
-    def __init__(self, config: Config) -> None:
-        if not isinstance(config, MapConfig) or type(config) is not self.config_type:
-            raise _wrong_config(self.config_type)
-        self.config = config
-        self._state: dict[str, NDArray[np.float32]] = {}
+    learns: ClassVar[tuple[str, ...]] = ("median", "spread")
+    config: MapConfig
 
     def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
         """The map of a scan, higher is more abnormal, and where it is known."""
         raise NotImplementedError
 
-    def fit(
-        self,
-        prepared: Sequence[Prepared],
-        *,
-        seed: int,  # noqa: ARG002 - nothing here is random
-        fabric: Fabric | None = None,  # noqa: ARG002
-        resume: Path | None = None,  # noqa: ARG002
-    ) -> FitReport:
-        """Median and spread of the normals' maps in every voxel; seconds."""
-        start = time.perf_counter()
-        _require(prepared, self.config.least_normals)
+    def _learn(self, prepared: Sequence[Prepared]) -> tuple[NDArray[np.float32], ...]:
         maps, known = zip(*(self._smooth(each) for each in prepared), strict=True)
         covered = np.mean(known, axis=0) >= self.config.coverage
+        if not covered.any():
+            raise CalibrationError(
+                "no voxel has brain in enough of the normal scans",
+                remedy="Look at the scans, or lower coverage.",
+                code="no_overlap",
+            )
         columns = np.stack([m[covered] for m in maps])
         columns[~np.stack([k[covered] for k in known])] = np.nan
         centre = np.nanmedian(columns, axis=0)
@@ -315,29 +322,17 @@ class _Deviation:
             raise CalibrationError(
                 "the maps of the normal scans do not vary", remedy="Give different scans.", code="no_spread"
             )
-        self._state = {"median": _everywhere(centre, covered), "spread": _everywhere(spread, covered)}
-        return FitReport(elapsed_s=time.perf_counter() - start)
+        return _everywhere(centre, covered), _everywhere(spread, covered)
 
     def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002
         """The signed deviation as the map, the mean of its largest share as the score."""
-        _require_fitted(self._state)
+        self._require_fitted()
         if self._state["median"].shape != prepared.scan.geometry.shape:
             raise ModelError("the baseline lies on another grid", remedy="Use the model's own recipe.", code="grid")
         region = prepared.region.mask
         smooth, _ = self._smooth(prepared)
         z = np.where(region, (smooth - self._state["median"]) / self._state["spread"], np.nan).astype(np.float32)
         return Reading(score=mean_of_top_fraction(z[region], self.config.top_fraction), map=z, map_scale="z")
-
-    def state(self) -> State:
-        """``median`` and ``spread``: (X, Y, Z) float32."""
-        return dict(self._state)
-
-    @classmethod
-    def restore(cls, config: Config, state: State) -> Self:
-        """From a config and its state."""
-        method = cls(config)
-        method._state = _restored(state, ("median", "spread"))
-        return method
 
     def _smooth(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
         values, known = self.measure(prepared)
@@ -384,7 +379,7 @@ class Gradient(_Deviation):
         return steepness, ndimage.binary_erosion(_brain(prepared))
 
 
-# What they share
+# Voxels
 
 
 def _brain(prepared: Prepared) -> Mask:
@@ -399,34 +394,6 @@ def _everywhere(values: NDArray[np.floating], covered: Mask) -> FloatMap:
     nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
     filled: FloatMap = grid[tuple(nearest)]
     return filled
-
-
-def _require(prepared: Sequence[Prepared], least: int) -> None:
-    if len(prepared) < least:
-        raise CalibrationError(
-            f"{len(prepared)} normal scans are too few for a baseline",
-            remedy=f"Give at least {least}.",
-            code="too_few_normals",
-        )
-
-
-def _require_fitted(state: Mapping[str, object]) -> None:
-    if not state:
-        raise ModelError("the baseline has not been fitted", remedy="Fit or restore it first.", code="unfitted")
-
-
-def _wrong_config(kind: type[Config]) -> ModelError:
-    return ModelError(f"this baseline needs a {kind.__name__}", remedy="Use its own preset.", code="config")
-
-
-def _check_names(state: State, names: Sequence[str]) -> None:
-    if set(state) != set(names) or len({array.shape for array in state.values()}) > 1:
-        raise ModelError("these are not the weights of this baseline", remedy="Restore the file.", code="weights")
-
-
-def _restored(state: State, names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    _check_names(state, names)
-    return {name: np.asarray(array, dtype=np.float32) for name, array in state.items()}
 
 
 # Presets

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.core.score import MAD_TO_SD
 from anomri.errors import CalibrationError, ModelError
-from anomri.methods.method import Config, FitReport, Preset
+from anomri.methods.method import Config, FitReport, MetricName, Preset, require_normals
 from anomri.quality import METRICS
 
 if TYPE_CHECKING:
@@ -44,17 +45,17 @@ class IQM1CConfig(Config):
     ----------
     metrics : which metrics count; all that are marked for the score where empty.
     undefined_deviation : robust deviation given to a metric that the normals have and a scan has not.
-    least_normals : fewer are refused.
     """
 
-    metrics: tuple[str, ...] = ()
-    undefined_deviation: float = 10.0
-    least_normals: int = 5
+    metrics: tuple[MetricName, ...] = ()
+    undefined_deviation: float = Field(default=10.0, ge=0.0)
+    least_normals: int = Field(default=5, ge=3)
 
 
 class IQM1C:
     """See the module."""
 
+    version: ClassVar[int] = 1
     config_type: ClassVar[type[Config]] = IQM1CConfig
     localises: ClassVar[bool] = False
 
@@ -76,12 +77,7 @@ class IQM1C:
         """Centre, spread and covariance of the normals' metrics; well under a second."""
         from sklearn.covariance import LedoitWolf  # imported here because it takes half a second
 
-        if len(prepared) < self.config.least_normals:
-            raise CalibrationError(
-                f"{len(prepared)} normal scans are too few for a quality model",
-                remedy=f"Give at least {self.config.least_normals}, better 20 or more.",
-                code="too_few_normals",
-            )
+        require_normals(len(prepared), self.config, "a quality model")
         start = time.perf_counter()
         wanted = self.config.metrics if self.config.metrics else tuple(n for n, m in METRICS.items() if m.in_score)
         names, columns, notes = [], [], []

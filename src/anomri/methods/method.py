@@ -5,25 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
+from anomri.errors import CalibrationError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Config", "FitReport", "Method", "Placeable", "Preset"]
+__all__ = ["Config", "FitReport", "Method", "MetricName", "Placeable", "Preset", "require_normals"]
+
+
+def _known_metric(name: str) -> str:
+    from anomri.quality import METRICS  # brings scipy
+
+    if name not in METRICS:
+        raise ValueError(f"there is no quality metric {name!r}")
+    return name
+
+
+MetricName = Annotated[str, AfterValidator(_known_metric)]
 
 
 class Config(BaseModel):
-    """Base of every method's settings: frozen, typed, no unknown field."""
+    """Base of every method's settings: frozen, typed, no unknown field, every number within its range.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Parameters
+    ----------
+    least_normals : fewer are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    least_normals: int = Field(default=2, ge=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +77,27 @@ class Preset:
     claim: str
 
 
+def require_normals(count: int, config: Config, method: str) -> None:
+    """Raise `CalibrationError` where a method is given fewer normals than its settings ask for."""
+    if count < config.least_normals:
+        raise CalibrationError(
+            f"{count} normal scans are too few for {method}",
+            remedy=f"Give at least {config.least_normals}, better more.",
+            code="too_few_normals",
+        )
+
+
 class Method(Protocol):
     """Learns from normal scans, then says how far and where one scan departs from them.
 
     A method is constructed with its config alone. `fit` and `examine` never change their input; `examine` gives the
     same reading for the same scan and seed, alone or after any other scan.
+
+    `version` counts the changes after which the same scans, settings and seed give other weights or readings. What was
+    fitted or calibrated under another version is not used.
     """
 
+    version: ClassVar[int]
     config_type: ClassVar[type[Config]]
     localises: ClassVar[bool]
 

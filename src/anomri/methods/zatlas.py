@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import ndimage
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.core.score import MAD_TO_SD, mean_of_top_voxels, smooth_inside
 from anomri.errors import CalibrationError, ModelError
-from anomri.methods.method import Config, FitReport, Preset
+from anomri.methods.method import Config, FitReport, Preset, require_normals
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -43,19 +44,19 @@ class ZAtlasConfig(Config):
     floor_percentile : spreads below this percentile of all spreads are raised to it.
     coverage : a voxel has statistics where at least this share of the normals has brain.
     top_voxels : the scan score is the mean of this many largest |z|.
-    least_normals : fewer are refused.
     """
 
-    sigma_mm: float = 4.0
-    floor_percentile: float = 5.0
-    coverage: float = 0.8
-    top_voxels: int = 20
-    least_normals: int = 5
+    sigma_mm: float = Field(default=4.0, ge=0.0, le=50.0)
+    floor_percentile: float = Field(default=5.0, ge=0.0, le=100.0)
+    coverage: float = Field(default=0.8, gt=0.0, le=1.0)
+    top_voxels: int = Field(default=20, ge=1)
+    least_normals: int = Field(default=5, ge=2)
 
 
 class ZAtlas:
     """See the module."""
 
+    version: ClassVar[int] = 1
     config_type: ClassVar[type[Config]] = ZAtlasConfig
     localises: ClassVar[bool] = True
 
@@ -74,19 +75,26 @@ class ZAtlas:
         resume: Path | None = None,  # noqa: ARG002
     ) -> FitReport:
         """Median and spread of the normals in every voxel; seconds."""
-        if len(prepared) < self.config.least_normals:
-            raise CalibrationError(
-                f"{len(prepared)} normal scans are too few for an atlas",
-                remedy=f"Give at least {self.config.least_normals}, better 20 or more.",
-                code="too_few_normals",
-            )
+        require_normals(len(prepared), self.config, "an atlas")
         start = time.perf_counter()
         covered = np.mean([p.scan.voxels > 0 for p in prepared], axis=0) >= self.config.coverage
+        if not covered.any():
+            raise CalibrationError(
+                "no voxel has brain in enough of the normal scans",
+                remedy="Look at the scans, or lower coverage.",
+                code="no_overlap",
+            )
         # Covered voxels alone: hundreds of whole grids would fill the memory.
         columns = np.stack([np.where(p.scan.voxels > 0, self._smooth(p), np.nan)[covered] for p in prepared])
         centre = np.nanmedian(columns, axis=0)
         spread = MAD_TO_SD * np.nanmedian(np.abs(columns - centre), axis=0)
         spread = np.maximum(spread, np.percentile(spread, self.config.floor_percentile))
+        if not (spread > 0).all():
+            raise CalibrationError(
+                "the normal scans do not vary",
+                remedy="Give different scans, or raise floor_percentile.",
+                code="no_spread",
+            )
         expected = np.zeros(covered.shape, dtype=np.float32)
         expected[covered] = np.median([p.scan.voxels[covered] for p in prepared], axis=0)
         self._state = {
