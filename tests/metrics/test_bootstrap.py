@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from anomri.errors import InputError
-from anomri.metrics.bootstrap import bootstrap_difference, bootstrap_interval
+from anomri.metrics.bootstrap import (
+    bootstrap_difference,
+    bootstrap_interval,
+    bootstrap_mean,
+    holm,
+)
 from anomri.metrics.detection import auroc, auroc_of, average_precision_of, oracle_fpr_at_tpr_of, oracle_tpr_at_fpr_of
 
 
@@ -90,3 +95,78 @@ def test_an_empty_class_gives_nan_and_unequal_lengths_are_refused():
     assert np.isnan(bootstrap_interval([1.0, 2.0], [True, True], "ab", auroc_of, rng=rng, draws=10)).all()
     with pytest.raises(InputError):
         bootstrap_interval([1.0, 2.0], [True, False, True], "abc", auroc_of, rng=rng)
+
+
+def test_slices_of_a_subject_travel_together_in_a_mean():
+    rng = np.random.default_rng(10)
+    per_subject = rng.normal(size=30)
+    slices, owners = np.repeat(per_subject, 5), [i // 5 for i in range(150)]
+    found = bootstrap_mean(slices, owners, rng=rng, draws=4000)
+    assert found.estimate == pytest.approx(per_subject.mean())
+    # The standard error of a mean of 30, not of 150.
+    half = 1.96 * per_subject.std() / np.sqrt(30)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_a_mean_leaves_out_what_has_no_value():
+    rng = np.random.default_rng(11)
+    assert bootstrap_mean([1.0, np.nan, 3.0], "abc", rng=rng, draws=50).estimate == 2.0
+    assert np.isnan(bootstrap_mean([np.nan], "a", rng=rng, draws=50)).all()
+    with pytest.raises(InputError):
+        bootstrap_mean([1.0], "ab", rng=rng)
+
+
+def test_seeds_that_differ_widen_the_interval_and_seeds_that_agree_do_not():
+    rng = np.random.default_rng(12)
+    scores, abnormal, subjects = cases(rng, 200)
+
+    def width(runs):
+        found = bootstrap_interval(runs, abnormal, subjects, auroc_of, rng=np.random.default_rng(13))
+        each = [auroc(r[~abnormal], r[abnormal]) for r in np.atleast_2d(runs)]
+        assert found.estimate == pytest.approx(np.mean(each))
+        return found.high - found.low
+
+    one = width(scores)
+    assert width(np.stack([scores] * 3)) == pytest.approx(one, rel=0.1)
+    better = scores + 2.0 * abnormal
+    assert width(np.stack([scores, scores, better])) > 1.5 * one
+
+
+def test_methods_with_different_numbers_of_seeds_can_be_compared():
+    rng = np.random.default_rng(14)
+    scores, abnormal, subjects = cases(rng, 100, effect=0.0)
+    better = np.stack([scores + 2.0 * abnormal + rng.normal(0, 0.1, 100) for _ in range(3)])
+    found = bootstrap_difference(better, scores, abnormal, subjects, auroc_of, rng=rng)
+    assert found.low > 0
+    assert found.p == pytest.approx(2 / 2001)
+    back = bootstrap_difference(scores, better, abnormal, subjects, auroc_of, rng=rng)
+    assert back.high < 0
+    assert back.estimate == pytest.approx(-found.estimate)
+
+
+def test_without_a_difference_p_is_rarely_small():
+    rng = np.random.default_rng(15)
+    small = 0
+    for _ in range(100):
+        scores, abnormal, subjects = cases(rng, 80)
+        other = scores + rng.normal(0, 0.5, 80)
+        noisy = scores + rng.normal(0, 0.5, 80)
+        small += bootstrap_difference(noisy, other, abnormal, subjects, auroc_of, rng=rng, draws=300).p <= 0.05
+    assert small <= 12
+
+
+def test_holm_is_the_step_down_of_bonferroni():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+    assert holm([0.02, np.nan, 0.5]) == pytest.approx([0.04, np.nan, 0.5], nan_ok=True)
+    assert holm([]).size == 0
+
+
+def test_an_infinite_score_is_drawn_like_any_other():
+    scores = np.r_[np.zeros(20), [np.inf] * 3, np.ones(20), [np.inf] * 2]
+    abnormal = np.arange(45) >= 23
+    found = bootstrap_interval(scores, abnormal, list(range(45)), auroc_of, rng=np.random.default_rng(16))
+    finite = bootstrap_interval(
+        np.minimum(scores, 9.0), abnormal, list(range(45)), auroc_of, rng=np.random.default_rng(16)
+    )
+    assert found == finite

@@ -13,6 +13,7 @@ from anomri.errors import InputError
 from anomri.metrics.detection import auroc
 from anomri.metrics.strata import (
     auroc_within,
+    contrast_stratum,
     position_binned_auroc,
     rates_within,
     summary,
@@ -64,6 +65,10 @@ def test_positions_outside_the_stack_and_unequal_lengths_are_refused():
 )
 def test_lesions_are_sorted_by_volume(volume, name):
     assert volume_stratum(volume) == name
+
+
+def test_lesions_are_sorted_by_contrast():
+    assert [contrast_stratum(c) for c in (0.5, 1.0, 2.0, math.nan)] == ["< 1 SD", "1–2 SD", "> 2 SD", "undefined"]
 
 
 def test_hits_are_counted_in_each_stratum():

@@ -20,7 +20,17 @@ from scipy import ndimage
 from anomri.metrics.detection import Order
 from anomri.metrics.overlap import same_shape
 
-__all__ = ["FROC_RATES", "Froc", "Lesions", "Matched", "froc", "froc_mean_of", "lesions_of", "match_lesions"]
+__all__ = [
+    "FROC_RATES",
+    "Froc",
+    "Lesions",
+    "Matched",
+    "contrasts_of",
+    "froc",
+    "froc_mean_of",
+    "lesions_of",
+    "match_lesions",
+]
 
 FloatMap = NDArray[np.floating]
 Floats = NDArray[np.float64]
@@ -73,6 +83,46 @@ def lesions_of(mask: Mask, *, spacing_mm: tuple[float, ...], minimum_mm3: float 
     kept = mm3 >= minimum_mm3
     renamed = np.concatenate([[0], np.where(kept, np.cumsum(kept), -1)])
     return Lesions(renamed[labels], mm3[kept] / 1000.0, int((~kept).sum()))
+
+
+def contrasts_of(
+    image: NDArray[np.floating],
+    lesions: Lesions,
+    brain: Mask,
+    *,
+    spacing_mm: tuple[float, ...],
+    ring_mm: float = 5.0,
+) -> Floats:
+    """How much each lesion stands out: |mean inside − mean around| ÷ standard deviation around.
+
+    Parameters
+    ----------
+    image : the scan.
+    lesions : of `lesions_of`; what lies around a lesion is the brain within `ring_mm` of it, no lesion among it.
+    brain : where the scan is tissue.
+
+    Returns
+    -------
+    (n,) in the order of the lesions, ≥ 0; `nan` where fewer than two voxels lie around one, or all are equal.
+
+    Raises
+    ------
+    InputError : the shapes differ.
+    """
+    same_shape(image, brain)
+    same_shape(image, lesions.labels)
+    free = brain & (lesions.labels == 0)
+    reach = [int(np.ceil(ring_mm / s)) for s in spacing_mm]
+    out = np.full(lesions.volumes_ml.size, np.nan)
+    for i, place in enumerate(ndimage.find_objects(np.maximum(lesions.labels, 0), max_label=out.size)):
+        box = tuple(slice(max(s.start - r, 0), s.stop + r) for s, r in zip(place, reach, strict=True))
+        own = lesions.labels[box] == i + 1
+        around = image[box][free[box] & (ndimage.distance_transform_edt(~own, sampling=spacing_mm) <= ring_mm)]
+        if around.size > 1 and around.min() < around.max():
+            out[i] = abs(image[box][own].mean(dtype=np.float64) - around.mean(dtype=np.float64)) / around.std(
+                dtype=np.float64
+            )
+    return out
 
 
 def match_lesions(

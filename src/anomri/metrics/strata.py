@@ -12,10 +12,12 @@ from anomri.errors import InputError
 from anomri.metrics.detection import Rate, Scores, auroc, checked_scores, rate_of
 
 __all__ = [
+    "CONTRAST_STRATA",
     "VOLUME_STRATA",
     "Summary",
     "Within",
     "auroc_within",
+    "contrast_stratum",
     "position_binned_auroc",
     "rates_within",
     "summary",
@@ -24,6 +26,8 @@ __all__ = [
 
 # Upper bounds in ml; a lesion belongs to the first it lies below.
 VOLUME_STRATA = {"< 0.1 ml": 0.1, "0.1–1 ml": 1.0, "1–10 ml": 10.0, "> 10 ml": float("inf")}
+# Upper bounds in standard deviations of the tissue around.
+CONTRAST_STRATA = {"< 1 SD": 1.0, "1–2 SD": 2.0, "> 2 SD": float("inf")}
 
 
 class Within(NamedTuple):
@@ -113,6 +117,11 @@ def position_binned_auroc(
 def volume_stratum(volume_ml: float) -> str:
     """Name of the stratum of a lesion volume, one of `VOLUME_STRATA`."""
     return next(name for name, bound in VOLUME_STRATA.items() if volume_ml < bound)
+
+
+def contrast_stratum(contrast: float) -> str:
+    """Name of the stratum of a lesion's contrast (see `contrasts_of`), one of `CONTRAST_STRATA`."""
+    return next((name for name, bound in CONTRAST_STRATA.items() if contrast < bound), "undefined")
 
 
 def rates_within(hits: Sequence[bool] | NDArray[np.bool_], strata: Sequence[Hashable]) -> dict[Hashable, Rate]:
