@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -125,6 +126,64 @@ def test_names_that_agree_get_a_hash_each_whatever_their_case(tmp_path):
     assert names[3] == "other"
     assert all(re.fullmatch(r"(scan|SCAN)-[0-9a-f]{8}", name) for name in names[:3])
     assert names == [f.scan_id for f in find_images([tmp_path])]
+
+
+def test_a_name_does_not_depend_on_how_the_folder_was_typed_nor_where_it_stands(tmp_path, monkeypatch):
+    root = touch(tmp_path / "root", "a/scan.nii", "b/scan.nii")
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(tmp_path / "root" / "a")
+    typed = [root, Path("../../root"), Path(".."), tmp_path / "link", tmp_path / "root" / "a" / ".."]
+    names = {tuple(f.scan_id for f in find_images([path])) for path in typed}
+    shutil.move(root, tmp_path / "moved")
+    names.add(tuple(f.scan_id for f in find_images([tmp_path / "moved"])))
+    assert len(names) == 1
+
+
+def test_a_file_given_by_itself_has_one_name_however_it_was_typed(tmp_path, monkeypatch):
+    touch(tmp_path, "a/scan.nii", "b/scan.nii")
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    pairs = (
+        ["a/scan.nii", "b/scan.nii"],
+        ["b/scan.nii", tmp_path / "link/scan.nii"],
+        ["./b/../a/scan.nii", "b/scan.nii"],
+    )
+    assert len({frozenset(f.scan_id for f in find_images(list(map(Path, pair)))) for pair in pairs}) == 1
+
+
+def test_files_that_lie_alike_in_two_folders_keep_apart(tmp_path):
+    touch(tmp_path, "one/a/scan.nii", "two/a/scan.nii")
+    assert len({f.scan_id for f in find_images([tmp_path / "one", tmp_path / "two"])}) == 2
+
+
+def test_a_link_that_the_system_does_not_let_one_read_is_passed_over(tmp_path, monkeypatch):
+    touch(tmp_path, "root/x.nii", "closed/y.nii")
+    (tmp_path / "root" / "exe").symlink_to(tmp_path / "closed")
+    whole = os.path.realpath
+
+    def refuse(path):
+        if Path(path).name == "exe":
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(os.path, "realpath", refuse)
+    assert [path.name for path in found([tmp_path / "root"])] == ["x.nii"]
+
+
+def test_what_may_not_be_reached_is_not_called_missing(tmp_path, monkeypatch):
+    def refuse(_path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(InputError, match="cannot be reached"):
+        find_images([tmp_path / "closed" / "x.nii"])
+
+
+@pytest.mark.parametrize("name", ["run.json", "Result.json", "index.html", "summary.csv"])
+def test_no_scan_is_called_what_anomri_writes(tmp_path, name):
+    touch(tmp_path, f"{name}.nii.gz", "other.nii")
+    scans = find_images([tmp_path])
+    assert {scan.scan_id for scan in scans} == {"other", f"scan-{name}"}
 
 
 def test_broken_names_are_found_and_named_safely(tmp_path):

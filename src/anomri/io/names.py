@@ -8,7 +8,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-__all__ = ["MAX_SCAN_ID", "bids_sequence", "is_image_name", "safe_id", "shown"]
+__all__ = ["MAX_SCAN_ID", "bids_sequence", "is_image_name", "safe_id", "shown", "visible"]
 
 MAX_SCAN_ID = 100
 MAX_SHOWN = 256
@@ -16,6 +16,8 @@ WALKED_ENDINGS = (".nii", ".nii.gz")
 KNOWN_ENDINGS = (".nii", ".hdr", ".img", ".mgh", ".mgz", ".nrrd", ".mha", ".mhd", ".dcm")
 # Names that Windows keeps for devices, whatever their ending.
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
+# What anomri writes beside the folders of the scans, and what marks a folder of its own.
+OUTPUTS = {"run.json", "result.json", "summary.csv", "index.html"}
 # BIDS 1.10, suffixes of anatomical images that name one contrast.
 BIDS_SEQUENCES = ("FLAIR", "PDw", "T1w", "T2starw", "T2w")
 
@@ -29,7 +31,7 @@ def safe_id(path: Path) -> str:
     """The file's own name without its ending, in the alphabet ``[A-Za-z0-9_.-]``.
 
     At most `MAX_SCAN_ID` characters (a longer name is cut and ends in a hash of the whole), never empty, never
-    hidden, never a device name of Windows.
+    hidden, never a device name of Windows, never the name of a file that anomri writes beside it.
     """
     stem = path.name
     if stem.lower().endswith(".gz"):
@@ -39,7 +41,7 @@ def safe_id(path: Path) -> str:
             stem = stem[: -len(ending)]
             break
     safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "scan"
-    if safe.split(".", 1)[0].lower() in RESERVED:
+    if safe.split(".", 1)[0].lower() in RESERVED or safe.lower() in OUTPUTS:
         safe = f"scan-{safe}"
     if len(safe) > MAX_SCAN_ID:
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
@@ -54,14 +56,18 @@ def bids_sequence(path: Path) -> str | None:
 
 
 def shown(text: str | os.PathLike[str]) -> str:
-    """A name as it may stand in a message: nothing in it can steer a terminal, and it is at most 256 characters long.
+    """A name as it may stand in a message: `visible`, and at most 256 characters long."""
+    kept = visible(os.fspath(text))
+    return kept if len(kept) <= MAX_SHOWN else kept[: MAX_SHOWN - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """A text in which nothing can steer a terminal or hide.
 
     Control characters, line breaks, text-direction marks, zero-width characters and bytes that are not UTF-8 are
     shown as Python escapes.
     """
-    raw = os.fspath(text)
-    kept = "".join(c if c == " " or _is_visible(c) else c.encode("unicode_escape").decode("ascii") for c in raw)
-    return kept if len(kept) <= MAX_SHOWN else kept[: MAX_SHOWN - 1] + "…"
+    return "".join(c if c == " " or _is_visible(c) else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _is_visible(character: str) -> bool:

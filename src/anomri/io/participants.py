@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,21 +15,43 @@ from anomri.io.stream import opened
 __all__ = ["Participants", "read_participants", "subject_of"]
 
 MAX_BYTES = 1 << 24
-MAX_AGE_YEARS = 130.0
+MAX_AGE_YEARS = 120.0
 MISSING = ("", "n/a", "na", "nan", "none", "unknown")
-SEX = {"m": 1.0, "male": 1.0, "1": 1.0, "f": 0.0, "female": 0.0, "0": 0.0}
+SEX = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0}
 OTHER_SEX = ("o", "other")
 
 
 @dataclass(frozen=True, slots=True)
 class Participants:
-    """What is known of each subject: `age` in years, `sex` 0 female, 1 male; only what the table states."""
+    """What a table states of its subjects.
+
+    Parameters
+    ----------
+    by_subject : `age` in years, `sex` 0 female, 1 male, where known, by the subject's label without ``sub-``.
+    notes : sentences on cells that could not be used.
+    """
 
     by_subject: Mapping[str, Mapping[str, float]]
+    notes: tuple[str, ...] = ()
 
     def covariates(self, scan_id: str) -> dict[str, float]:
         """Age and sex of the subject of a scan; empty for a subject that is not in the table."""
-        return dict(self.by_subject.get(subject_of(scan_id), {}))
+        return dict(self.by_subject.get(_label(subject_of(scan_id)), {}))
+
+    def notes_on(self, scan_ids: Sequence[str]) -> tuple[str, ...]:
+        """`notes`, and a sentence where the table does not name the subject of every one of these scans."""
+        strangers = [scan_id for scan_id in scan_ids if _label(subject_of(scan_id)) not in self.by_subject]
+        if not strangers:
+            return self.notes
+        if len(strangers) < len(scan_ids):
+            missing = f"{len(strangers)} of {len(scan_ids)} scans belong to no participant of the table"
+            return (*self.notes, f"{missing}, the first is {strangers[0]}; their age and sex are unknown.")
+        named = next((f"sub-{label}" for label in self.by_subject), "nobody")
+        return (
+            *self.notes,
+            f"No scan belongs to a participant of the table, so no age or sex is known: the table names {named}, the "
+            f"first scan is {strangers[0]}.",
+        )
 
 
 def subject_of(scan_id: str) -> str:
@@ -39,11 +60,17 @@ def subject_of(scan_id: str) -> str:
     return scan_id if found is None else found.group(1)
 
 
+def _label(subject: str) -> str:
+    return subject.removeprefix("sub-")
+
+
 def read_participants(path: Path) -> Participants:
     """Read a tab-separated table with the columns `participant_id` and, where known, `age` and `sex` or `gender`.
 
-    `participant_id` may come with or without ``sub-``. Sex is m, male, 1 or f, female, 0; an empty cell, ``n/a`` or
-    ``other`` leaves it unknown. An age such as ``89+`` (how BIDS hides the age of the very old) counts as 89.
+    `participant_id` may come with or without ``sub-``. Sex is m, male or f, female; an empty cell, ``n/a`` or ``other``
+    leaves it unknown. An age is a number of years up to 120; ``89+`` (how BIDS hides the age of the very old) counts
+    as 89. Any other cell leaves its value unknown and is told of in `notes`: which sex a number stands for only the
+    table's authors know.
 
     Raises
     ------
@@ -58,6 +85,7 @@ def read_participants(path: Path) -> Participants:
         raise _bad_table(path, "it has no tab-separated column participant_id")
     sex_column = next((name for name in ("sex", "gender") if name in header), None)
     found: dict[str, Mapping[str, float]] = {}
+    unread: dict[str, list[str]] = {"age": [], "sex": []}
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) > len(header):
             raise _bad_table(path, f"line {number} has more cells than the header")
@@ -65,13 +93,18 @@ def read_participants(path: Path) -> Participants:
         subject = row.get("participant_id", "")
         if not subject:
             raise _bad_table(path, f"line {number} names no participant")
-        subject = subject if subject.startswith("sub-") else f"sub-{subject}"
-        values = {"age": _age(row.get("age", ""), path, number)}
-        values["sex"] = None if sex_column is None else _sex(row.get(sex_column, ""), path, number)
-        known = {name: value for name, value in values.items() if value is not None}
-        if found.setdefault(subject, known) != known:
+        given = {"age": row.get("age", ""), "sex": "" if sex_column is None else row.get(sex_column, "")}
+        known: dict[str, float] = {}
+        for name, read in (("age", _age), ("sex", _sex)):
+            try:
+                value = read(given[name])
+            except ValueError:
+                unread[name].append(given[name])
+            else:
+                known.update({} if value is None else {name: value})
+        if found.setdefault(_label(subject), known) != known:
             raise _bad_table(path, f"line {number} contradicts an earlier line of the same participant")
-    return Participants(MappingProxyType(found))
+    return Participants(MappingProxyType(found), tuple(_note(name, cells) for name, cells in unread.items() if cells))
 
 
 def _text(path: Path) -> str:
@@ -87,25 +120,30 @@ def _text(path: Path) -> str:
         raise _bad_table(path, "it is not UTF-8 text") from error
 
 
-def _age(cell: str, path: Path, line: int) -> float | None:
+def _age(cell: str) -> float | None:
     if cell.lower() in MISSING:
         return None
-    try:
-        age = float(cell.removesuffix("+"))
-    except ValueError:
-        age = math.nan
-    if not 0 <= age <= MAX_AGE_YEARS:
-        raise _bad_table(path, f"line {line} has the age {shown(cell)!r}")
-    return age
+    if not re.fullmatch(r"[0-9]+(?:\.[0-9]*)?\+?", cell) or float(cell.removesuffix("+")) > MAX_AGE_YEARS:
+        raise ValueError(cell)
+    return float(cell.removesuffix("+"))
 
 
-def _sex(cell: str, path: Path, line: int) -> float | None:
+def _sex(cell: str) -> float | None:
     word = cell.lower()
     if word in MISSING or word in OTHER_SEX:
         return None
     if word not in SEX:
-        raise _bad_table(path, f"line {line} has the sex {shown(cell)!r}")
+        raise ValueError(cell)
     return SEX[word]
+
+
+def _note(name: str, cells: Sequence[str]) -> str:
+    """That these cells could not be used."""
+    wanted = {"age": f"a number of years up to {MAX_AGE_YEARS:g}", "sex": "M, F, male, or female"}[name]
+    different = sorted(set(cells))
+    listed = ", ".join(repr(shown(cell)) for cell in different[:3]) + (", ..." if len(different) > 3 else "")
+    lines = "1 line" if len(cells) == 1 else f"{len(cells)} lines"
+    return f"The {name} in {lines} is not {wanted} ({listed}) and is taken as unknown."
 
 
 def _bad_table(path: Path, why: str) -> InputError:

@@ -7,7 +7,8 @@ import hashlib
 import logging
 import os
 import re
-from collections import Counter
+import stat
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,15 @@ MAX_DEPTH = 32
 OUTPUT_MARKS = ("result.json", "run.json")
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A file to read: its path as typed, its path without links, and its path within the folder that was walked."""
+
+    path: Path
+    real: str
+    within: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +56,44 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
     Returns
     -------
     In the order of `inputs`. `scan_id` is the file's own name in a safe alphabet; where two agree (upper and lower
-    case alike) each gets a hash of its path as given.
+    case alike) each gets a hash: of its path within the folder that was given, or of its full path where the file
+    itself was given or these agree, too. So it does not matter how the path to a folder was typed, nor where the
+    folder stands.
 
     Raises
     ------
-    InputError : an input does not exist or a folder may not be listed (`no_file`, `read_failed`), or nothing was
+    InputError : an input does not exist (`no_file`), it cannot be reached or listed (`read_failed`), or nothing was
         found (`no_scans`).
     """
     wanted = _matcher(include)
-    paths: dict[str, Path] = {}
+    images: dict[str, _Image] = {}
     for given in map(Path, inputs):
-        try:
-            is_folder = given.is_dir()
-            exists = is_folder or os.path.lexists(given)
-        except (OSError, ValueError):
-            is_folder, exists = False, False
-        if not exists:
-            raise InputError(f"there is no {shown(given)}", remedy="Check the path.", code="no_file")
-        for path in _walk(given, wanted) if is_folder else [given]:
-            paths.setdefault(os.path.realpath(path), path)
-    if not paths:
+        for image in _walk(given, wanted) if _is_listable(given) else [_Image(given, _real(given), "")]:
+            images.setdefault(image.real, image)
+    if not images:
         pattern = ".nii or .nii.gz files" if include is None else f"files that match {shown(include)!r}"
         where = ", ".join(shown(given) for given in inputs[:3]) + (", ..." if len(inputs) > 3 else "")
         raise InputError(
             f"no scans found: no {pattern} in {where}", remedy="Check the path and --include.", code="no_scans"
         )
-    return tuple(Found(path, name) for path, name in zip(paths.values(), _names(list(paths.values())), strict=True))
+    return tuple(
+        Found(image.path, name) for image, name in zip(images.values(), _names(list(images.values())), strict=True)
+    )
+
+
+def _is_listable(given: Path) -> bool:
+    """Whether an input is a folder; refused where it is nothing at all."""
+    try:
+        return stat.S_ISDIR(given.stat().st_mode)
+    except (OSError, ValueError) as error:
+        if isinstance(error, PermissionError):
+            raise InputError(
+                f"{shown(given)} cannot be reached", remedy="Check the permissions of its folders.", code="read_failed"
+            ) from error
+        # A link that leads nowhere is a scan that cannot be read.
+        if not os.path.lexists(given):
+            raise InputError(f"there is no {shown(given)}", remedy="Check the path.", code="no_file") from error
+        return False
 
 
 def _matcher(include: str | None) -> Callable[[str], bool]:
@@ -82,13 +104,13 @@ def _matcher(include: str | None) -> Callable[[str], bool]:
     return lambda relative: pattern.match(relative) is not None or pattern.match(f"/{relative}") is not None
 
 
-def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
+def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[_Image]:
     """Matching files below a folder."""
-    inside = os.path.realpath(root)
-    skipped: Counter[str] = Counter()
+    inside = _real(root)
+    skipped: dict[str, list[Path]] = defaultdict(list)
     entered: set[tuple[int, int]] = set()
 
-    def visit(folder: Path, relative: str, depth: int) -> Iterator[Path]:
+    def visit(folder: Path, relative: str, depth: int) -> Iterator[_Image]:
         try:
             status = folder.stat()
             if (status.st_dev, status.st_ino) in entered:
@@ -98,7 +120,7 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if depth > 0:
-                skipped["folders that cannot be listed"] += 1
+                skipped["folders that cannot be listed"].append(folder)
                 return
             raise InputError(
                 f"the folder {shown(folder)} cannot be listed", remedy="Check its permissions.", code="read_failed"
@@ -106,26 +128,39 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
         if depth > 0 and any(entry.name in OUTPUT_MARKS for entry in entries):
             return
         for entry in entries:
-            name = relative + entry.name
+            name, path = relative + entry.name, folder / entry.name
             if entry.name.startswith("."):
                 continue
-            if entry.is_symlink() and not _is_within(os.path.realpath(entry.path), inside):
-                skipped["links that lead out of the folder"] += 1
+            if entry.is_symlink() and _leads_out(path, inside):
+                skipped["links that lead out of the folder"].append(path)
             elif _is_folder(entry):
                 if depth < MAX_DEPTH:
-                    yield from visit(folder / entry.name, f"{name}/", depth + 1)
+                    yield from visit(path, f"{name}/", depth + 1)
                 else:
-                    skipped[f"folders deeper than {MAX_DEPTH} levels"] += 1
+                    skipped[f"folders deeper than {MAX_DEPTH} levels"].append(path)
             elif wanted(name) and _is_file(entry):
-                yield folder / entry.name
+                yield _Image(path, _real(path), name)
 
     yield from visit(root, "", 0)
-    for what, count in sorted(skipped.items()):
-        _log.warning("%s: skipped %d %s", shown(root), count, what)
+    for what, paths in sorted(skipped.items()):
+        more = "" if len(paths) == 1 else ", ..."
+        _log.warning("%s: skipped %d %s (%s%s)", shown(root), len(paths), what, shown(paths[0]), more)
 
 
-def _is_within(real: str, root: str) -> bool:
-    return Path(real).is_relative_to(root)
+def _leads_out(link: Path, root: str) -> bool:
+    try:
+        return not Path(os.path.realpath(link)).is_relative_to(root)
+    except OSError:
+        # Where it leads is kept from us, as for the programs under /proc.
+        return True
+
+
+def _real(path: Path) -> str:
+    """The path without links; as it stands where the system will not say where a link leads."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return str(path.absolute())
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -143,16 +178,19 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """A scan name for each path, no two the same."""
-    names = [safe_id(path) for path in paths]
-    for digits in (8, 16, 64):
+def _names(images: Sequence[_Image]) -> list[str]:
+    """A scan name for each image, no two the same."""
+    plain = [safe_id(image.path) for image in images]
+    names = plain
+    # The path within the folder that was given stays what it is wherever that folder stands.
+    for keys, digits in (
+        ([image.within or image.real for image in images], 8),
+        ([image.real for image in images], 8),
+        ([image.real for image in images], 64),
+    ):
         times = Counter(name.casefold() for name in names)
-        clashing = [times[name.casefold()] > 1 for name in names]
-        if not any(clashing):
-            break
         names = [
-            f"{safe_id(path)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:digits]}" if clash else name
-            for path, name, clash in zip(paths, names, clashing, strict=True)
+            f"{start}-{hashlib.sha256(os.fsencode(key)).hexdigest()[:digits]}" if times[name.casefold()] > 1 else name
+            for start, key, name in zip(plain, keys, names, strict=True)
         ]
     return names
