@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, special
 
 from anomri.simulate.artefacts.artefact import Clean, Drawn, FloatArray, up_axis
 
@@ -12,8 +12,10 @@ __all__ = ["VoidDrawn", "apply_void", "core_void", "draw_void"]
 
 # Radius of the object and largest shift along readout in mm, severity 1–5.
 RADIUS_MM, SHIFT_MM = (3.0, 5.0, 8.0, 12.0, 18.0), (1.0, 2.0, 4.0, 8.0, 12.0)
-# Half of the signal is lost at this many radii; shifts below this many voxels are left out.
-HALF_LOST, STEEPNESS, LEAST_SHIFT = 1.25, 6.0, 0.02
+# The field is uneven enough to dephase the signal up to this many radii; shifts below this many voxels are left out.
+DEPHASED, SOFTNESS, LEAST_SHIFT = 1.5, 0.08, 0.02
+# Parts a voxel is carried in.
+PARTS = 4
 # The object lies at most this deep below the brain's surface: a sinus, a clip, a port.
 DEEPEST_MM = 12.0
 
@@ -61,16 +63,15 @@ def apply_void(clean: Clean, drawn: VoidDrawn) -> FloatArray:
 
 
 def core_void(clean: Clean, drawn: VoidDrawn) -> NDArray[np.bool_]:
-    """Where at least half of the signal is lost."""
+    """The object and where the signal is dephased."""
     distance, _ = _polar(clean, drawn)
-    return np.asarray(_kept(distance, drawn.radius_mm) <= 0.5, dtype=np.bool_)
+    return np.asarray(_kept(distance, drawn.radius_mm) <= np.exp(-0.5), dtype=np.bool_)
 
 
 def _kept(distance: FloatArray, radius_mm: float) -> FloatArray:
-    return np.asarray(
-        np.where(distance <= radius_mm, 0.0, 1.0 - 0.5 ** ((distance / (HALF_LOST * radius_mm)) ** STEEPNESS)),
-        dtype=np.float32,
-    )
+    """0 inside the object, e^−1 up to 1.5 radii, 1 beyond, the last step a soft one."""
+    dephased = special.expit((DEPHASED - distance / radius_mm) / SOFTNESS)
+    return np.where(distance <= radius_mm, 0.0, np.exp(-dephased)).astype(np.float32)
 
 
 def _polar(clean: Clean, drawn: VoidDrawn) -> tuple[FloatArray, FloatArray]:
@@ -86,15 +87,29 @@ def _polar(clean: Clean, drawn: VoidDrawn) -> tuple[FloatArray, FloatArray]:
 
 
 def _carry(rows: FloatArray, shift: FloatArray) -> FloatArray:
-    """Move each value along the last axis by its own shift, shared linearly between the two voxels it falls on."""
+    """Move signal along the last axis by its own shift, shared linearly between the two voxels it falls on.
+
+    Each voxel is carried in parts, so that no gaps open between neighbours that part.
+    """
     size = rows.shape[2]
-    target = np.arange(size, dtype=np.float64) + shift
-    below = np.floor(target)
-    upper = (target - below).ravel()
     line = np.repeat(np.arange(rows.shape[0] * rows.shape[1], dtype=np.int64), size) * size
-    values = rows.astype(np.float64).ravel()
     out = np.zeros(rows.size)
-    for index, weight in ((below.ravel().astype(np.int64), 1.0 - upper), (below.ravel().astype(np.int64) + 1, upper)):
-        inside = (index >= 0) & (index < size)
-        out += np.bincount(line[inside] + index[inside], weights=(values * weight)[inside], minlength=rows.size)
+    for part in range(PARTS):
+        away = (part + 0.5) / PARTS - 0.5
+        values = _between(rows, away).ravel() / PARTS
+        target = (np.arange(size) + away + _between(shift, away)).ravel()
+        below = np.floor(target).astype(np.int64)
+        upper = target - below
+        for index, weight in ((below, 1.0 - upper), (below + 1, upper)):
+            inside = (index >= 0) & (index < size)
+            out += np.bincount(line[inside] + index[inside], weights=(values * weight)[inside], minlength=rows.size)
     return np.asarray(out.reshape(rows.shape), dtype=np.float32)
+
+
+def _between(rows: FloatArray, away: float) -> NDArray[np.float64]:
+    """Values `away` (−0.5 … 0.5) voxels from each voxel of the last axis, interpolated linearly."""
+    values = rows.astype(np.float64)
+    neighbour = np.roll(values, -1 if away > 0 else 1, axis=2)
+    edge = -1 if away > 0 else 0
+    neighbour[:, :, edge] = values[:, :, edge]
+    return np.asarray((1.0 - abs(away)) * values + abs(away) * neighbour)

@@ -14,6 +14,7 @@ from anomri.simulate.artefacts.artefact import (
     left_right_axis,
     noise_sd,
 )
+from anomri.simulate.structure.flow import distance_mm
 from anomri.simulate.structure.site import tissue_of
 
 __all__ = ["AbsentDrawn", "apply_absent", "core_absent", "draw_absent"]
@@ -94,12 +95,7 @@ def core_absent(clean: Clean, drawn: AbsentDrawn) -> BoolArray:
 
 def _weight(clean: Clean, drawn: AbsentDrawn) -> FloatArray:
     """1 inside the ball on its side of the mid-plane, falling to 0 over the edge, 0 beyond."""
-    steps = [
-        (np.arange(size) - middle) * mm
-        for size, middle, mm in zip(clean.voxels.shape, drawn.centre, clean.spacing_mm, strict=True)
-    ]
-    x, y, z = np.meshgrid(*steps, indexing="ij", sparse=True)
-    to_ball = drawn.radius_mm - np.sqrt(x**2 + y**2 + z**2)
+    to_ball = drawn.radius_mm - distance_mm(clean.voxels.shape, drawn.centre, clean.spacing_mm)
     aside = drawn.side * (np.arange(clean.voxels.shape[drawn.axis]) - drawn.twice_middle / 2.0)
     shape = [1, 1, 1]
     shape[drawn.axis] = -1

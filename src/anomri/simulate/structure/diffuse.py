@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anomri.simulate.artefacts.artefact import BoolArray, Clean, Drawn, FloatArray
+from anomri.simulate.structure.flow import distance_mm
 from anomri.simulate.structure.site import depth_mm, tissue_of
 
 __all__ = ["DiffuseDrawn", "apply_diffuse", "core_diffuse", "draw_diffuse"]
@@ -50,12 +51,7 @@ def core_diffuse(clean: Clean, drawn: DiffuseDrawn) -> BoolArray:
 
 
 def _weight(clean: Clean, drawn: DiffuseDrawn) -> FloatArray:
-    steps = [
-        (np.arange(size) - middle) * mm
-        for size, middle, mm in zip(clean.voxels.shape, drawn.centre, clean.spacing_mm, strict=True)
-    ]
-    x, y, z = np.meshgrid(*steps, indexing="ij", sparse=True)
-    radius = np.sqrt(x**2 + y**2 + z**2)
+    radius = distance_mm(clean.voxels.shape, drawn.centre, clean.spacing_mm)
     weight = np.where(radius < drawn.radius_mm, np.cos(0.5 * np.pi * radius / drawn.radius_mm) ** 2, 0.0)
     if drawn.band:
         weight = weight / (1.0 + np.exp((depth_mm(clean.brain, clean.spacing_mm) - BAND_MM) / 1.5))

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from anomri.simulate.artefacts.artefact import Clean
 
-__all__ = ["Moved", "radial_flow"]
+__all__ = ["Moved", "distance_mm", "radial_flow"]
 
 FloatArray = NDArray[np.float32]
 Radius = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -61,3 +61,12 @@ def radial_flow(clean: Clean, centre: tuple[int, int, int], reach_mm: float, sou
     values = ndimage.map_coordinates(voxels, points, order=3, mode="nearest")
     values = np.clip(values, voxels.min(), voxels.max()).astype(np.float32)
     return Moved(where, radius, inside, values)
+
+
+def distance_mm(
+    shape: tuple[int, ...], centre: tuple[int, int, int], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.float64]:
+    """Distance of every voxel of a grid from one of them."""
+    steps = [(np.arange(size) - middle) * mm for size, middle, mm in zip(shape, centre, spacing_mm, strict=True)]
+    x, y, z = np.meshgrid(*steps, indexing="ij", sparse=True)
+    return np.asarray(np.sqrt(x**2 + y**2 + z**2))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from anomri.simulate.artefacts.artefact import BoolArray, Clean, Drawn, FloatArray, add_rician_noise, noise_sd
-from anomri.simulate.structure.flow import radial_flow
+from anomri.simulate.structure.flow import distance_mm, radial_flow
 from anomri.simulate.structure.site import around, depth_mm
 
 __all__ = ["MassDrawn", "apply_mass", "core_mass", "draw_mass"]
@@ -76,10 +76,5 @@ def apply_mass(clean: Clean, drawn: MassDrawn) -> FloatArray:
 
 def core_mass(clean: Clean, drawn: MassDrawn) -> BoolArray:
     """The mass and the tissue pushed at least half as far as at its border."""
-    steps = [
-        (np.arange(size) - middle) * mm
-        for size, middle, mm in zip(clean.voxels.shape, drawn.centre, clean.spacing_mm, strict=True)
-    ]
-    x, y, z = np.meshgrid(*steps, indexing="ij", sparse=True)
-    radius = np.sqrt(x**2 + y**2 + z**2)
+    radius = distance_mm(clean.voxels.shape, drawn.centre, clean.spacing_mm)
     return np.asarray(_push(radius, drawn) >= 0.5 * _mass_radius(drawn), dtype=np.bool_)

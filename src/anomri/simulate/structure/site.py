@@ -27,7 +27,7 @@ RIM_MM = 5.0
 
 def tissue_of(clean: Clean) -> BoolArray:
     """Voxels of the brain that hold signal."""
-    return np.asarray(clean.brain & (clean.voxels > 0), dtype=np.bool_)
+    return np.asarray(clean.brain & (clean.voxels != 0), dtype=np.bool_)
 
 
 def depth_mm(brain: BoolArray, spacing_mm: tuple[float, float, float]) -> FloatArray:
