@@ -1,0 +1,1 @@
+"""Protocols, and the fair row any method gets in them."""
