@@ -66,6 +66,33 @@ def test_operating_points_are_the_best_over_all_thresholds(normal, abnormal, rat
     assert oracle_tpr_at_fpr(normal, abnormal, fpr=rate) == max([t for f, t in points if f <= rate], default=0.0)
 
 
+@LAWS
+@given(SCORES, SCORES, st.randoms(use_true_random=False))
+def test_only_the_order_of_the_scores_matters_and_everything_stays_in_bounds(normal, abnormal, random):
+    def figures(low, high):
+        return (
+            auroc(low, high),
+            average_precision(low, high).value,
+            average_precision(low, high, prevalence=0.05).value,
+            oracle_fpr_at_tpr(low, high, tpr=0.8),
+            oracle_tpr_at_fpr(low, high, fpr=0.1),
+        )
+
+    found = figures(normal, abnormal)
+    assert all(0 <= x <= 1 + 1e-12 for x in found)
+    shuffled = random.sample(normal, len(normal)), random.sample(abnormal, len(abnormal))
+    assert figures(*shuffled) == pytest.approx(found)
+    assert figures(*(np.arctan(np.array(s)) for s in (normal, abnormal))) == pytest.approx(found)
+    assert auroc(abnormal, normal) == pytest.approx(1 - found[0])
+
+
+def test_a_refused_scan_ranks_above_every_score_and_ties_with_another_refused_one():
+    assert auroc([0.0, 1e300], [math.inf]) == 1.0
+    assert auroc([math.inf], [math.inf]) == 0.5
+    assert auroc([math.inf, 0.0], [1.0]) == 0.5
+    assert oracle_tpr_at_fpr([math.inf, 0.0], [math.inf, 1.0], fpr=0.1) == 0.0
+
+
 def test_an_empty_class_gives_nan():
     for value in (auroc([], [1.0]), auroc([1.0], []), oracle_fpr_at_tpr([], [1.0]), oracle_tpr_at_fpr([1.0], [])):
         assert math.isnan(value)

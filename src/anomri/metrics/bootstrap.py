@@ -35,8 +35,9 @@ Floats = NDArray[np.float64]
 Flags = Sequence[bool] | NDArray[np.bool_]
 # (draws, n) weights of the cases → (draws,) values.
 WeightStatistic = Callable[[Floats], Floats]
-# Draws at a time: keeps the weights of some thousand cases within a few megabytes.
+# Draws at a time: at most so many, and so few that the weights of all cases stay within 16 megabytes.
 CHUNK = 250
+CHUNK_WEIGHTS = 2_000_000
 
 
 class Interval(NamedTuple):
@@ -269,8 +270,9 @@ def _weights(
     index = {subject: i for i, subject in enumerate(dict.fromkeys(subjects))}
     case = np.array([index[s] for s in subjects])
     strata = [group for group in _strata(abnormal, case, sites) if group.size]
-    for start in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - start)
+    chunk = max(1, min(CHUNK, CHUNK_WEIGHTS // case.size))
+    for start in range(0, draws, chunk):
+        size = min(chunk, draws - start)
         times = np.zeros((size, len(index)))
         for group in strata:
             times[:, group] = rng.multinomial(group.size, np.full(group.size, 1.0 / group.size), size=size)
