@@ -73,6 +73,12 @@ def test_a_rate_too_fine_for_the_normals_is_refused_with_the_number_needed():
     assert calibration(10).judge(20.0, 0.1).notes
 
 
+@pytest.mark.parametrize(("rate", "needed"), [(0.04, 24), (0.01, 99)])
+def test_a_refusal_names_the_rate_that_was_asked_for(rate, needed):
+    with pytest.raises(CalibrationError, match=rf"rate of {rate} .*at least {needed} normal scans"):
+        calibration(10).thresholds(rate)
+
+
 def test_a_normal_is_judged_by_its_own_score_and_the_thresholds_of_everybody():
     normals = calibration()
     known = normals.in_training(f"{58:064x}")

@@ -30,6 +30,8 @@ SHAPE = (12, 10, 8)
 def open_fake(request: Request) -> Scorer:
     if request.model == "missing":
         raise ModelError("there is no model 'missing'", remedy="Known: fake.", code="unknown_model")
+    if request.alarm_rate is not None and request.alarm_rate < 1 / (len(NORMALS) + 1):
+        raise CalibrationError("finer than 10 normals can show", remedy="Ask for 0.1.", code="too_few_normals")
     if request.model == "dies-at-start" and os.environ.get("PYTHONHASHSEED") == "0":
         os.kill(os.getpid(), signal.SIGSEGV)
     return FakeScorer(request)
@@ -40,6 +42,7 @@ class FakeScorer:
 
     def __init__(self, request: Request) -> None:
         digest = hashlib.sha256(request.model.encode()).hexdigest()
+        self.alarm_rate = 0.1 if request.alarm_rate is None else request.alarm_rate
         self.model = ModelRecord(name=request.model, version="1", sha256=digest)
 
     def score(self, task: Task, timings: dict[str, float]) -> Outcome:

@@ -74,14 +74,14 @@ def test_too_little_disk_is_said_at_the_start(tmp_path):
 
 
 def test_a_stamp_changes_with_all_that_a_result_depends_on():
-    settings = Settings.of(MODEL, alarm_rate=None, keep="all")
+    settings = Settings.of(MODEL, alarm_rate=0.05, keep="all")
     stamps = {
         settings.stamp(mask_sha256=None, covariates={}),
         settings.stamp(mask_sha256="c", covariates={}),
         settings.stamp(mask_sha256=None, covariates={"age": 30.0}),
         Settings.of(MODEL, alarm_rate=0.1, keep="all").stamp(mask_sha256=None, covariates={}),
-        Settings.of(MODEL, alarm_rate=None, keep="summary").stamp(mask_sha256=None, covariates={}),
-        Settings.of(MODEL.model_copy(update={"sha256": "x"}), alarm_rate=None, keep="all").stamp(
+        Settings.of(MODEL, alarm_rate=0.05, keep="summary").stamp(mask_sha256=None, covariates={}),
+        Settings.of(MODEL.model_copy(update={"sha256": "x"}), alarm_rate=0.05, keep="all").stamp(
             mask_sha256=None, covariates={}
         ),
         settings.retry_stamp,

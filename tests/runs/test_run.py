@@ -16,6 +16,8 @@ import pytest
 
 from anomri.core.result import Result
 from anomri.errors import CalibrationError, EnvironmentProblem, InputError, ModelError, OutputConflict
+from anomri.io.names import OUTPUTS
+from anomri.io.participants import Participants
 from anomri.io.walk import Found
 from anomri.runs.plan import make_plan
 from anomri.runs.progress import Silent
@@ -114,6 +116,97 @@ def test_a_run_over_other_scans_adds_to_the_table(scans, tmp_path):
     assert [row["scan_id"] for row in read_table(out)] == ["a", "b"]
 
 
+def test_a_scan_of_an_earlier_run_is_counted_apart(scans, tmp_path):
+    out = tmp_path / "out"
+    found = scans({"a": "score 0.1", "b": "score 0.2", "c": "score 0.3"})
+    assert run(found, "fake", out, jobs=1, scorer=FAKE).others == 0
+    summary = run(found[:1], "fake", out, jobs=1, scorer=FAKE)
+    assert (summary.others, summary.counts()) == (2, {"pass": 1})
+    assert set(json.loads((out / "run.json").read_text())["scans"]) == {"a", "b", "c"}
+
+
+def test_another_image_of_the_same_name_replaces_nothing(scans, tree, tmp_path):
+    out = tmp_path / "out"
+    (first,) = scans({"a": "score 0.1"})
+    run([first], "fake", out, jobs=1, scorer=FAKE)
+    before = tree(out)
+    (tmp_path / "other").mkdir()
+    second = Found(tmp_path / "other" / "a.txt", "a")
+    second.path.write_text("score 0.95")
+    with pytest.raises(OutputConflict, match="another image of this name") as caught:
+        run([second], "fake", out, jobs=1, scorer=FAKE)
+    assert str(first.path) in str(caught.value)
+    assert tree(out) == before
+
+    # A copy of it is the same image; and where the first is gone the data have moved, and may have been mended.
+    second.path.write_text("score 0.1")
+    assert run([second], "fake", out, jobs=1, scorer=FAKE).skipped == 1
+    run([first], "fake", out, jobs=1, scorer=FAKE)
+    first.path.rename(tmp_path / "gone.txt")
+    second.path.write_text("score 0.95")
+    assert run([second], "fake", out, jobs=1, scorer=FAKE).counts() == {"fail": 1}
+
+
+def test_a_scan_that_got_another_id_is_listed_once(scans, tmp_path):
+    out = tmp_path / "out"
+    (given,) = scans({"a": "score 0.1"})
+    run([given], "fake", out, jobs=1, scorer=FAKE)
+    (tmp_path / "link").symlink_to(given.path.parent)
+    (out / "a" / "mine.txt").write_text("a note of the user's")
+    renamed = Found(tmp_path / "link" / given.path.name, "a-0a1b2c3d")
+    assert run([renamed], "fake", out, jobs=1, scorer=FAKE).others == 0
+    assert [row["scan_id"] for row in read_table(out)] == ["a-0a1b2c3d"]
+    assert [path.name for path in (out / "a").iterdir()] == ["mine.txt"]
+    run([Found(given.path, "a-second")], "fake", out, jobs=1, scorer=FAKE)
+    assert not (out / "a-0a1b2c3d").exists()
+
+
+@pytest.mark.parametrize("rate", [0.05, 1e-9])
+def test_a_rate_that_cannot_be_leaves_no_trace(scans, tmp_path, rate):
+    out = tmp_path / "out"
+    found = scans({"a": "bad", "b": "score 0.1"})
+    with pytest.raises(CalibrationError):
+        run(found, "fake", out, alarm_rate=rate, jobs=1, scorer=FAKE)
+    assert not out.exists()
+
+
+def test_the_models_own_rate_may_be_said_or_not(scans, tmp_path):
+    found = scans({"a": "score 0.1"})
+    run(found, "fake", tmp_path / "out", jobs=1, scorer=FAKE)
+    assert run(found, "fake", tmp_path / "out", alarm_rate=0.1, jobs=1, scorer=FAKE).skipped == 1
+
+
+def test_a_refusal_says_which_setting_differs(scans, tmp_path):
+    out = tmp_path / "out"
+    found = scans({"a": "score 0.1"})
+    run(found, "fake", out, jobs=1, scorer=FAKE)
+    with pytest.raises(OutputConflict, match=r"an alarm rate of 0\.1, not 0\.2 and --keep all, not summary"):
+        run(found, "fake", out, alarm_rate=0.2, keep="summary", jobs=1, scorer=FAKE)
+    (out / "run.json").unlink()
+    with pytest.raises(OutputConflict, match="other settings"):
+        run(found, "fake", out, alarm_rate=0.2, jobs=1, scorer=FAKE)
+
+
+def test_what_was_odd_about_the_participants_is_recorded(scans, tmp_path):
+    found = scans({"a": "score 0.1", "sub-01": "score 0.2"})
+    table = Participants({"01": {"age": 40.0}}, ("The age in 1 line is odd.",))
+    run(found, "fake", tmp_path / "out", participants=table, jobs=1, scorer=FAKE)
+    notes = json.loads((tmp_path / "out" / "run.json").read_text())["notes"]
+    assert notes[0] == "The age in 1 line is odd."
+    assert "1 of 2 scans" in notes[1]
+
+
+def test_no_scan_can_be_named_like_a_file_that_a_run_writes(scans, tmp_path):
+    run(scans({"a": "score 0.1"}), "fake", tmp_path / "out", jobs=1, scorer=FAKE)
+    written = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
+    assert written | {"result.json"} == OUTPUTS
+
+
+def test_the_table_says_where_no_rate_is_promised(scans, tmp_path):
+    run(scans({"a": "score 0.1"}), "fake", tmp_path / "out", jobs=1, scorer=FAKE)
+    assert read_table(tmp_path / "out")[0]["approximate"].lower() == "false"
+
+
 def test_other_settings_or_another_model_are_refused(scans, tree, tmp_path):
     out = tmp_path / "out"
     found = scans({"a": "score 0.1"})
@@ -133,7 +226,7 @@ def test_a_mask_or_an_age_that_changed_means_doing_it_again(scans, tmp_path):
     run(found, "fake", out, mask=mask, jobs=1, scorer=FAKE)
 
     def jobs(**given):
-        settings = Settings.of(result.model, alarm_rate=None, keep="all")
+        settings = Settings.of(result.model, alarm_rate=0.1, keep="all")
         folder = out / "a"
         before = (folder / "result.json").read_bytes()
         plan = make_plan([Task("a", found[0].path, folder, **given)], out, settings)

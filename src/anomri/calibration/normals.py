@@ -150,9 +150,11 @@ class Calibration(BaseModel):
         """
         rate = self.alarm_rate if rate is None else rate
         tail.check_alarm_rate(rate)
+        # The finer rate first: where it cannot be shown the error must name the one that was asked for.
+        fail = tail.threshold(self.reference_scores, rate)
         return Thresholds(
             warn=tail.threshold(self.reference_scores, 2.0 * rate),
-            fail=tail.threshold(self.reference_scores, rate),
+            fail=fail,
             warn_rate=2.0 * rate,
             fail_rate=rate,
             finding_level=self.finding_level(rate),

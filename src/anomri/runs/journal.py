@@ -10,12 +10,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from anomri.runs.save import writing_to
+from anomri.runs.save import RESULT, writing_to
 from anomri.runs.scorer import Task
 from anomri.runs.settings import Settings
 from anomri.runs.worker import Done
 
-__all__ = ["JOURNAL", "Journal"]
+__all__ = ["JOURNAL", "Journal", "recorded_paths", "recorded_settings"]
 
 JOURNAL = "run.json"
 # Rewritten at most this often, so that a run of many thousand scans does not spend its time on it.
@@ -23,13 +23,28 @@ _REWRITE_S = 10.0
 
 
 class Journal:
-    """Keeps ``run.json``; what an earlier run of the same settings said of a scan stays until the scan is redone."""
+    """Keeps ``run.json``; what an earlier run of the same settings said of a scan stays as long as its result does.
 
-    def __init__(self, out: Path, settings: Settings, tasks: Sequence[Task], *, jobs: int, device: str) -> None:
+    Parameters
+    ----------
+    notes : sentences on what this run was given.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        settings: Settings,
+        tasks: Sequence[Task],
+        *,
+        jobs: int,
+        device: str,
+        notes: Sequence[str] = (),
+    ) -> None:
         self._file = out / JOURNAL
         self._started_s = time.monotonic()
         self._written_s = self._started_s
-        self._scans = _earlier_scans(self._file, settings.digest)
+        earlier = _earlier_scans(out, settings.digest)
+        self._scans = {name: scan for name, scan in earlier.items() if (out / name / RESULT).is_file()}
         for task in tasks:
             self._scans[task.scan_id] = {**self._scans.get(task.scan_id, {}), "path": str(task.path.absolute())}
         self._record: dict[str, object] = {
@@ -42,6 +57,7 @@ class Journal:
             "jobs": jobs,
             "device": device,
             "machine": {"system": platform.platform(), "python": platform.python_version()},
+            "notes": list(notes),
         }
         self._write()
 
@@ -70,9 +86,22 @@ class Journal:
         self._written_s = time.monotonic()
 
 
-def _earlier_scans(file: Path, digest: str) -> dict[str, dict[str, object]]:
+def recorded_settings(out: Path) -> dict[str, object]:
+    """The settings of the last run into a folder; empty where it left no record."""
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        return dict(json.loads((out / JOURNAL).read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def recorded_paths(out: Path, digest: str) -> dict[str, Path]:
+    """Where the images of a folder's scans were, by scan id, as far as a run of these settings recorded it."""
+    return {name: Path(str(scan["path"])) for name, scan in _earlier_scans(out, digest).items() if "path" in scan}
+
+
+def _earlier_scans(out: Path, digest: str) -> dict[str, dict[str, object]]:
+    try:
+        record = json.loads((out / JOURNAL).read_text(encoding="utf-8"))
         scans = {str(name): dict(scan) for name, scan in record["scans"].items()}
         return scans if record["settings_digest"] == digest else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomri.core.result import Result
 from anomri.errors import InputError, OutputConflict
-from anomri.io.names import shown
+from anomri.io.names import OUTPUTS, shown
 from anomri.io.write import TEMPORARY_PREFIX
-from anomri.runs.journal import JOURNAL
-from anomri.runs.save import RESULT, writing_to
+from anomri.runs.journal import recorded_paths, recorded_settings
+from anomri.runs.save import RESULT, remove, writing_to
 from anomri.runs.scorer import Task
 from anomri.runs.settings import Settings
-from anomri.runs.summary import INDEX, TABLE, finished
+from anomri.runs.summary import finished
 from anomri.runs.worker import Job, file_sha256
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "make_plan", "make_tasks", "remove_leftovers"]
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,149}")
-_TAKEN = {TABLE, INDEX, JOURNAL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def make_tasks(
     tasks: dict[str, Task] = {}
     for scan in sorted(found, key=lambda scan: scan.scan_id):
         name = scan.scan_id
-        if not _SAFE_ID.fullmatch(name) or name.casefold() in tasks or name in _TAKEN:
+        if not _SAFE_ID.fullmatch(name) or name.casefold() in tasks or name.casefold() in OUTPUTS:
             raise InputError(
                 f"the scan id {shown(name)} is taken twice or is no safe folder name",
                 remedy="Rename the file.",
@@ -67,14 +67,18 @@ def make_tasks(
 def make_plan(tasks: Sequence[Task], out: Path, settings: Settings) -> Plan:
     """Split tasks into those to be done and those whose result stands; results that no longer stand are removed.
 
+    Results of scans that are not asked for stay, unless one of the tasks has the same image under a new id.
+
     Raises
     ------
-    OutputConflict : the folder holds results of another model or other settings.
+    OutputConflict : the folder holds results of another model or other settings, or of another image under the id of a
+        task.
     """
     results = finished(out)
     for other in results.values():
         if not settings.made(other):
             raise _conflict(out, other, settings)
+    _refuse_others_and_remove_renamed(tasks, out, results, recorded_paths(out, settings.digest))
     masks = {path: file_sha256(path) for path in {task.mask for task in tasks} if path is not None}
     jobs = []
     for task in tasks:
@@ -86,6 +90,28 @@ def make_plan(tasks: Sequence[Task], out: Path, settings: Settings) -> Plan:
                 (task.folder / RESULT).unlink(missing_ok=True)
             jobs.append(Job(task, settings.keep, stamp, settings.retry_stamp))
     return Plan(tuple(jobs), len(tasks) - len(jobs))
+
+
+def _refuse_others_and_remove_renamed(
+    tasks: Sequence[Task], out: Path, results: Mapping[str, Result], earlier: Mapping[str, Path]
+) -> None:
+    for task in tasks:
+        result, path = results.get(task.scan_id), earlier.get(task.scan_id)
+        if result is None or path is None or not path.is_file():
+            continue
+        if os.path.realpath(path) != os.path.realpath(task.path) and result.input.sha256 != file_sha256(task.path):
+            raise OutputConflict(
+                f"{out} holds the result of another image of this name, {path}",
+                remedy="Name both in one command and another output folder, or rename one.",
+                code="other_image",
+                scan=task.scan_id,
+            )
+    asked = {task.scan_id for task in tasks}
+    images = {os.path.realpath(task.path) for task in tasks}
+    for name, path in earlier.items():
+        renamed = name in results and name not in asked and os.path.realpath(path) in images
+        if renamed and not (out / name).is_symlink():
+            remove(out / name)
 
 
 def remove_leftovers(out: Path) -> None:
@@ -101,7 +127,14 @@ def _conflict(out: Path, result: Result, settings: Settings) -> OutputConflict:
     if (made_by.name, made_by.version, made_by.sha256) != now:
         difference = f"of the model {made_by.name} {made_by.version} ({made_by.sha256[:8]})"
     else:
-        difference = "made with another alarm rate, other files kept, or another version of anomri"
+        before, asked = recorded_settings(out), asdict(settings)
+        words = {"alarm_rate": "an alarm rate of {}", "keep": "--keep {}", "anomri": "anomri {}"}
+        differing = [
+            f"{word.format(before[name])}, not {asked[name]}"
+            for name, word in words.items()
+            if name in before and before[name] != asked[name]
+        ]
+        difference = f"made with {' and '.join(differing) if differing else 'other settings'}"
     return OutputConflict(
         f"{out} holds results {difference}",
         remedy="Choose another output folder, or delete this one.",

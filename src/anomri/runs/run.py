@@ -38,6 +38,7 @@ class RunSummary:
     out : the output folder.
     results : of the scans that were asked for and are finished, by scan id.
     skipped : how many of them were finished before.
+    others : how many more scans the folder holds from earlier runs; the summary and the index list them, too.
     interrupted : the signal that ended the run early; None where it came to its end.
     troubles : tracebacks of errors nobody foresaw, by scan id; those scans count as unreadable.
     """
@@ -45,6 +46,7 @@ class RunSummary:
     out: Path
     results: tuple[Result, ...]
     skipped: int
+    others: int = 0
     interrupted: int | None = None
     troubles: Mapping[str, str] = field(default_factory=dict)
 
@@ -78,7 +80,8 @@ def run(
 
     A scan is skipped where its result was made from the same bytes, with the same model and settings. A run that was
     killed goes on where it was when it is started again, and ends with the same bytes as one that was not, for any
-    number of jobs and any order of scans; ``run.json`` alone differs.
+    number of jobs and any order of scans; ``run.json`` alone differs. What earlier runs of the same settings made of
+    other scans stays in the folder, and in its summary and index.
 
     Parameters
     ----------
@@ -98,13 +101,15 @@ def run(
     ------
     InputError : two scans share an id, or an id is no safe name.
     ModelError : the model cannot be loaded.
-    OutputConflict : another run is at work in `out`, or it holds results of other settings.
+    CalibrationError : the model's normals cannot show the alarm rate.
+    OutputConflict : another run is at work in `out`, or it holds results of other settings, or of another image under
+        the id of a scan.
     EnvironmentProblem : disk, permissions, or memory.
     """
     out = Path(out)
     request = Request(str(model_ref), alarm_rate, device)
     judge = opener(scorer)(request)
-    settings = Settings.of(judge.model, alarm_rate=alarm_rate, keep=keep)
+    settings = Settings.of(judge.model, alarm_rate=judge.alarm_rate, keep=keep)
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
     with Lock(out), Interrupts() as interrupts:
@@ -115,7 +120,8 @@ def run(
         workers = max(1, default_jobs(len(plan.jobs)) if jobs is None else min(jobs, len(plan.jobs)))
         teller = Silent() if progress is None else progress
         teller.begin(len(tasks), skipped=plan.skipped, workers=workers, device=judge.device)
-        journal = Journal(out, settings, tasks, jobs=workers, device=judge.device)
+        notes = () if participants is None else participants.notes_on([task.scan_id for task in tasks])
+        journal = Journal(out, settings, tasks, jobs=workers, device=judge.device, notes=notes)
         troubles: dict[str, str] = {}
         crew = Crew(workers, scorer, request, deadline_s=deadline_s, stopped=interrupts.stopped)
         try:
@@ -131,7 +137,7 @@ def run(
         write_summary(out, results.values())
         journal.end(interrupted=interrupts.signum)
     asked = tuple(results[task.scan_id] for task in tasks if task.scan_id in results)
-    return RunSummary(out, asked, plan.skipped, interrupts.signum, troubles)
+    return RunSummary(out, asked, plan.skipped, len(results) - len(asked), interrupts.signum, troubles)
 
 
 def _events(jobs: Sequence[Job], crew: Crew, judge: Scorer) -> Generator[Done]:

@@ -18,7 +18,7 @@ from anomri.errors import EnvironmentProblem
 if TYPE_CHECKING:
     from anomri.core.outcome import Outcome
 
-__all__ = ["RESULT", "Keep", "save", "writing_to"]
+__all__ = ["RESULT", "Keep", "remove", "save", "writing_to"]
 
 Keep = Literal["all", "summary"]
 RESULT = "result.json"
@@ -60,6 +60,20 @@ def save(outcome: Outcome, folder: str | Path, *, keep: Keep = "all") -> None:
         write_text(folder / "report.html", scan_page(outcome))
         write_bytes(folder / "preview.png", preview_png(outcome))
         write_json(folder / RESULT, outcome.result.model_dump(mode="json"))
+
+
+def remove(folder: Path) -> None:
+    """Remove a result folder; anything in it that is not anomri's stays, and the folder with it.
+
+    Raises
+    ------
+    EnvironmentProblem : the folder cannot be written.
+    """
+    with writing_to(folder):
+        _clear(folder)
+        for emptied in (folder / "maps", folder):
+            if emptied.is_dir() and not any(emptied.iterdir()):
+                emptied.rmdir()
 
 
 @contextmanager

@@ -68,6 +68,11 @@ class Scorer(Protocol):
         ...
 
     @property
+    def alarm_rate(self) -> float:
+        """False-alarm rate at which a scan fails."""
+        ...
+
+    @property
     def device(self) -> str:
         """What it computes on, in words."""
         ...
@@ -92,11 +97,14 @@ def open_model(request: Request) -> Scorer:
 
     Raises
     ------
-    ModelError : there is no such model, or its folder is damaged.
+    ModelError : there is no such model, its folder is damaged, or it is not calibrated.
+    CalibrationError : the model's normals cannot show the alarm rate.
     """
     from anomri.models import Model
 
     model = Model.load(request.model)
+    # Said before anything is written, not at the first scan that can be read.
+    model.calibrated().thresholds(request.alarm_rate)
     return _ModelScorer(model, request, device=model.to(request.device))
 
 
@@ -111,6 +119,11 @@ class _ModelScorer:
         from anomri.pipeline.score import model_record
 
         return model_record(self._model)
+
+    @property
+    def alarm_rate(self) -> float:
+        given = self._request.alarm_rate
+        return self._model.calibrated().alarm_rate if given is None else given
 
     @property
     def device(self) -> str:

@@ -24,7 +24,7 @@ class Settings:
     Parameters
     ----------
     model_name, model_version, model_sha256 : the model.
-    alarm_rate : None for the model's own.
+    alarm_rate : false-alarm rate at which a scan fails, whether asked for or the model's own.
     keep : which files are written.
     anomri : version of the code.
     """
@@ -32,12 +32,12 @@ class Settings:
     model_name: str
     model_version: str
     model_sha256: str
-    alarm_rate: float | None
+    alarm_rate: float
     keep: Keep
     anomri: str
 
     @classmethod
-    def of(cls, model: ModelRecord, *, alarm_rate: float | None, keep: Keep) -> Settings:
+    def of(cls, model: ModelRecord, *, alarm_rate: float, keep: Keep) -> Settings:
         """Settings of a run of this version of anomri."""
         return cls(model.name, model.version, model.sha256, alarm_rate, keep, version("anomri"))
 
