@@ -49,6 +49,7 @@ def _person(rng: np.random.Generator, anatomy: np.ndarray, number: int) -> Prepa
         history=History(steps=(Step(name="synthetic", version=1, before=grid, after=grid),)),
         quality=_quality(rng),
         brain=Region(inside, GRID, "brain", "synthetic"),
+        inside=Region(inside, GRID, "brain", "synthetic"),
         covariates={"age": float(rng.uniform(20, 80)), "sex": float(rng.integers(2))},
         subject=f"person-{number}",
     )
@@ -73,7 +74,6 @@ def with_lesion(prepared: Prepared, strength: float, seed: int) -> Prepared:
     centre = places[np.random.default_rng(seed).integers(len(places))]
     away_mm = 2.0 * np.linalg.norm(np.indices(SHAPE) - centre[:, None, None, None], axis=0)
     blob = 1.0 / (1.0 + np.exp((away_mm - 5.0) / 0.8))
-    inside = prepared.scan.voxels != 0
-    voxels = np.where(inside, prepared.scan.voxels + strength * blob, 0.0).astype(np.float32)
+    voxels = np.where(prepared.inside.mask, prepared.scan.voxels + strength * blob, 0.0).astype(np.float32)
     source = dataclasses.replace(prepared.scan.source, sha256=hashlib.sha256(voxels.tobytes()).hexdigest())
     return dataclasses.replace(prepared, scan=dataclasses.replace(prepared.scan, voxels=voxels, source=source))

@@ -52,7 +52,8 @@ def head(number: int, *, lesion: float = 0.0, shape: tuple[int, int, int] = SHAP
     source = Source(format="array", reader="test", sha256=f"{number:064d}", orientation="RAS")
     region = Region(ndimage.binary_erosion(brain), geometry, "examined", "test")
     scan = Scan(voxels, geometry, f"scan-{number:02d}", source)
-    return Prepared(scan, region, History(steps=()), {}, region, subject=subject)
+    whole = Region(brain, geometry, "brain", "test")
+    return Prepared(scan, region, History(steps=()), {}, whole, whole, subject=subject)
 
 
 def tiny(**changes: object) -> AutoencoderConfig:

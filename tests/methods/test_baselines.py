@@ -40,7 +40,9 @@ def person():
 def with_voxels(prepared, voxels, geometry=None):
     grid = prepared.scan.geometry if geometry is None else geometry
     scan = dataclasses.replace(prepared.scan, voxels=voxels.astype(np.float32), geometry=grid)
-    return dataclasses.replace(prepared, scan=scan, region=dataclasses.replace(prepared.region, geometry=grid))
+    region = dataclasses.replace(prepared.region, geometry=grid)
+    inside = dataclasses.replace(prepared.inside, mask=scan.voxels != 0, geometry=grid)
+    return dataclasses.replace(prepared, scan=scan, region=region, inside=inside)
 
 
 def with_quality(prepared, **metrics):
@@ -98,7 +100,7 @@ def test_volume_is_that_of_the_whole_mask_before_registration(normals, person):
 
 def test_intensity_sees_gain_and_contrast(normals, person):
     method = fit(Intensity, "baseline-intensity", normals)
-    inside = person.scan.voxels != 0
+    inside = person.inside.mask
     flat = np.where(inside, 0.3 * (person.scan.voxels - 0.6) + 0.6, 0)
     for changed in (1.3 * person.scan.voxels, flat):
         assert method.examine(with_voxels(person, changed)).score > 2 * method.examine(person).score
@@ -146,7 +148,7 @@ def test_asymmetry_mirrors_about_the_plane_of_the_world_not_of_the_array(person,
 
 
 def test_a_blur_residual_has_no_edge_at_the_border_of_the_brain(person):
-    brain = person.scan.voxels != 0
+    brain = person.inside.mask
     values, known = build(BlurResidual, "baseline-blur").measure(with_voxels(person, np.where(brain, 0.7, 0.0)))
     np.testing.assert_array_equal(known, brain)
     assert values[brain].max() < 1e-5
@@ -156,7 +158,7 @@ def test_a_blur_residual_has_no_edge_at_the_border_of_the_brain(person):
 
 
 def test_a_gradient_is_the_slope_per_millimetre(person):
-    brain = person.scan.voxels != 0
+    brain = person.inside.mask
     x, y, _ = np.indices(GRID.shape)
     values, known = build(Gradient, "baseline-gradient").measure(
         with_voxels(person, np.where(brain, 1.0 + 0.06 * x + 0.08 * y, 0.0))
@@ -212,5 +214,5 @@ def test_a_scan_on_another_grid_is_refused(normals, person):
     region = Region(person.region.mask[..., :30], cut, "examined", "test")
     scan = dataclasses.replace(person.scan, voxels=person.scan.voxels[..., :30].copy(), geometry=cut)
     with pytest.raises(ModelError) as caught:
-        method.examine(dataclasses.replace(person, scan=scan, region=region))
+        method.examine(dataclasses.replace(person, scan=scan, region=region, inside=region))
     assert caught.value.code == "grid"

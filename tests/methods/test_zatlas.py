@@ -35,12 +35,12 @@ def person() -> Prepared:
 
 def smoothed(prepared: Prepared) -> np.ndarray:
     sigma = tuple(CONFIG.sigma_mm / s for s in GRID.spacing_mm)
-    return smooth_inside(prepared.scan.voxels, prepared.scan.voxels > 0, sigma)
+    return smooth_inside(prepared.scan.voxels, prepared.inside.mask, sigma)
 
 
 def test_each_voxel_has_the_median_and_mad_of_the_normals_that_know_it(atlas, normals):
     smooth = [smoothed(p) for p in normals]
-    known = [p.scan.voxels > 0 for p in normals]
+    known = [p.inside.mask for p in normals]
     state = atlas.state()
     spreads, medians = [], []
     places = [tuple(v) for v in np.argwhere(np.mean(known, axis=0) >= CONFIG.coverage)]
@@ -57,13 +57,27 @@ def test_each_voxel_has_the_median_and_mad_of_the_normals_that_know_it(atlas, no
 
 
 def test_the_expected_image_is_the_median_scan_where_the_normals_have_brain(atlas, normals):
-    covered = np.mean([p.scan.voxels > 0 for p in normals], axis=0) >= CONFIG.coverage
+    covered = np.mean([p.inside.mask for p in normals], axis=0) >= CONFIG.coverage
     median = np.median([p.scan.voxels for p in normals], axis=0)
     np.testing.assert_allclose(atlas.state()["expected"], np.where(covered, median, 0), rtol=1e-6)
 
 
+def test_brain_is_where_the_mask_says_whatever_the_sign_of_its_values(atlas, normals, person):
+    def darker(prepared: Prepared) -> Prepared:
+        voxels = np.where(prepared.inside.mask, prepared.scan.voxels - np.float32(0.75), np.float32(0.0))
+        return dataclasses.replace(prepared, scan=dataclasses.replace(prepared.scan, voxels=voxels))
+
+    assert (darker(person).scan.voxels[person.region.mask] < 0).mean() > 0.4
+    method = ZAtlas(CONFIG)
+    method.fit([darker(p) for p in normals], seed=0)
+    expected = atlas.examine(person)
+    reading = method.examine(darker(person))
+    assert reading.score == pytest.approx(expected.score, rel=1e-3)
+    np.testing.assert_allclose(reading.maps["signed_z"], expected.maps["signed_z"], atol=2e-3)
+
+
 def test_a_voxel_too_few_normals_cover_takes_the_statistics_of_the_nearest_one(atlas, normals):
-    covered = np.mean([p.scan.voxels > 0 for p in normals], axis=0) >= CONFIG.coverage
+    covered = np.mean([p.inside.mask for p in normals], axis=0) >= CONFIG.coverage
     assert not covered[0, 0, 0]
     away = np.linalg.norm(np.argwhere(covered), axis=1)
     nearest = {tuple(v) for v in np.argwhere(covered)[np.isclose(away, away.min())]}

@@ -44,6 +44,27 @@ def test_ripples_of_a_resampling_are_background_at_any_scale(scale):
     np.testing.assert_array_equal(stripped_mask(voxels), inside)
 
 
+@pytest.mark.parametrize(("background", "nearest"), [(0.0, 1e-4), (0.25, 1e-4), (-5.0, 0.5)])
+def test_a_scan_normalised_before_keeps_its_dark_half(background, nearest):
+    inside = ellipsoid()
+    values = np.random.default_rng(2).normal(size=SHAPE)
+    # A z-score close to the background's, on the brain's surface, is brain.
+    values[tuple(np.argwhere(inside)[0])] = background + nearest
+    np.testing.assert_array_equal(stripped_mask(np.where(inside, values, background).astype(np.float32)), inside)
+
+
+def test_the_mask_of_a_made_brain_is_the_same_after_it_was_normalised(made_brain):
+    voxels, brain = made_brain.scan.voxels, made_brain.brain
+    scores = np.where(brain, (voxels - voxels[brain].mean()) / voxels[brain].std(), 0.0).astype(np.float32)
+    assert (scores[brain] < 0).mean() > 0.2
+    np.testing.assert_array_equal(stripped_mask(scores), stripped_mask(voxels))
+
+
+def test_where_no_value_has_most_of_the_border_the_background_is_0():
+    inside = ellipsoid(share=1.3)  # cut off by the grid
+    np.testing.assert_array_equal(stripped_mask(brain(inside)), inside)
+
+
 @pytest.mark.parametrize("value", [0.0, -5.0])
 def test_a_scan_without_foreground_has_no_brain(value):
     with pytest.raises(PreparationFailed) as error:

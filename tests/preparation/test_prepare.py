@@ -78,7 +78,7 @@ def test_only_registration_moves_the_world(prepared):
 
 
 def test_the_examined_region_lies_deep_in_the_brain(prepared, quick):
-    inside = prepared.scan.voxels > 0
+    inside = prepared.inside.mask
     assert 0.4 < prepared.region.mask.sum() / inside.sum() < 0.9
     shell = np.argwhere(~inside)
     deep = np.argwhere(prepared.region.mask)[::97]
@@ -201,7 +201,7 @@ def test_the_real_recipe_brings_peaks_and_images_home_within_half_a_voxel():
         truth = apply_affine(scan.geometry.world_to_voxel, point)[0]
         assert np.abs(found - truth).max() <= 0.5
     # Independent of every matrix: the prepared image itself, brought home, lies on the scan it came from.
-    image = history.undo(np.where(prepared.scan.voxels > 0, prepared.scan.voxels, np.nan))
+    image = history.undo(np.where(prepared.inside.mask, prepared.scan.voxels, np.nan))
     known = np.isfinite(image) & made.brain
     assert known.sum() > 0.9 * made.brain.sum()
     assert np.corrcoef(image[known], scan.voxels[known])[0, 1] > 0.9

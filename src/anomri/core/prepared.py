@@ -19,18 +19,19 @@ class Prepared:
 
     Parameters
     ----------
-    scan : on the prepared grid; 0 outside the brain (or body).
+    scan : on the prepared grid; 0 outside the brain (or body), any sign inside it.
     region : what is examined: the mask eroded by a few mm, on the prepared grid.
     history : the way here and back.
     quality : image quality metrics of the native voxels inside the mask, by name; None where a metric needs air
         and there is none.
     brain : the whole mask on the original grid.
+    inside : the whole mask on the prepared grid, before it is eroded to `region`.
     covariates : ``age`` (years) and ``sex`` (0 female, 1 male) where they are known.
     subject : whom the scan belongs to, for splits; never written to a result.
 
     Raises
     ------
-    InputError : scan and region do not share a grid.
+    InputError : scan, region and inside do not share a grid.
     """
 
     scan: Scan
@@ -38,9 +39,10 @@ class Prepared:
     history: History
     quality: Mapping[str, float | None]
     brain: Region
+    inside: Region
     covariates: Mapping[str, float] = field(default_factory=dict)
     subject: str = ""
 
     def __post_init__(self) -> None:
-        if not self.scan.geometry.same_grid(self.region.geometry):
+        if not all(self.scan.geometry.same_grid(region.geometry) for region in (self.region, self.inside)):
             raise InputError("scan and region lie on different grids", remedy="Prepare them together.", code="geometry")

@@ -332,7 +332,7 @@ class Autoencoder:
             for z in self._slices(prepared):
                 x, _ = self._tensors([(prepared, z)], [False])
                 place_centred(network(x.to(device))[0, 0].cpu().numpy(), _at(out, z))
-        return np.where(_brain(prepared), out, np.float32(0.0))
+        return np.where(prepared.inside.mask, out, np.float32(0.0))
 
     def _standardise(self, error: FloatMap) -> FloatMap:
         if self._spread is None:
@@ -360,7 +360,7 @@ class Autoencoder:
         """Axial slices with brain in them; the one entry None stands for the whole volume in 3D."""
         if self._config.dimensions == 3:
             return [None]
-        return [int(z) for z in np.flatnonzero(_brain(prepared).any(axis=(0, 1)))]
+        return [int(z) for z in np.flatnonzero(prepared.inside.mask.any(axis=(0, 1)))]
 
     def _tensors(self, samples: Sequence[tuple[Prepared, int | None]], flips: Sequence[bool]) -> Batch:
         """Values and weights of the loss, both (B, 1, S*)."""
@@ -370,7 +370,7 @@ class Autoencoder:
         for n, ((each, z), flip) in enumerate(zip(samples, flips, strict=True)):
             step = -1 if flip else 1
             place_centred(_at(each.scan.voxels, z)[::step], x[n, 0])
-            inside = np.where(_brain(each), np.float32(1.0), np.float32(self._config.background_weight))
+            inside = np.where(each.inside.mask, np.float32(1.0), np.float32(self._config.background_weight))
             place_centred(_at(inside, z)[::step], weight[n, 0])
         return torch.from_numpy(x), torch.from_numpy(weight)
 
@@ -420,10 +420,6 @@ class Autoencoder:
             ) from error
         method._network = network.eval()
         return method
-
-
-def _brain(prepared: Prepared) -> NDArray[np.bool_]:
-    return np.asarray((prepared.scan.voxels != 0) | prepared.region.mask)
 
 
 def _at(volume: NDArray[Any], z: int | None) -> NDArray[Any]:

@@ -271,7 +271,7 @@ class Intensity(_Features):
     def measure(self, prepared: Prepared) -> dict[str, float]:
         """Statistics of the values inside the brain on the prepared grid."""
         assert isinstance(self.config, IntensityConfig)
-        inside = prepared.scan.voxels[_brain(prepared)].astype(np.float64)
+        inside = prepared.scan.voxels[prepared.inside.mask].astype(np.float64)
         numbers = {"mean": float(inside.mean()), "sd": float(inside.std())}
         quantiles = np.quantile(inside, self.config.quantiles)
         return numbers | {f"q{q:g}": float(v) for q, v in zip(self.config.quantiles, quantiles, strict=True)}
@@ -352,7 +352,7 @@ class Asymmetry(_Deviation):
         plane is interpolated linearly; the normals are blurred by it just the same.
         """
         voxels, grid = prepared.scan.voxels, prepared.scan.geometry
-        return np.abs(voxels - carry(voxels, grid, grid, MIRROR)), _brain(prepared)
+        return np.abs(voxels - carry(voxels, grid, grid, MIRROR)), prepared.inside.mask
 
 
 class BlurResidual(_Deviation):
@@ -363,7 +363,7 @@ class BlurResidual(_Deviation):
     def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
         """|x − G_σ x|, the blur taken inside the brain alone."""
         assert isinstance(self.config, BlurConfig)
-        voxels, brain = prepared.scan.voxels, _brain(prepared)
+        voxels, brain = prepared.scan.voxels, prepared.inside.mask
         return np.abs(voxels - smooth_inside(voxels, brain, self.config.blur_voxels)), brain
 
 
@@ -376,15 +376,10 @@ class Gradient(_Deviation):
         """|∇x| by central differences, per mm; known where all six neighbours are brain."""
         slopes = np.gradient(prepared.scan.voxels, *prepared.scan.geometry.spacing_mm)
         steepness = np.sqrt(np.sum([np.square(s) for s in slopes], axis=0)).astype(np.float32)
-        return steepness, ndimage.binary_erosion(_brain(prepared))
+        return steepness, ndimage.binary_erosion(prepared.inside.mask)
 
 
 # Voxels
-
-
-def _brain(prepared: Prepared) -> Mask:
-    brain: Mask = prepared.scan.voxels != 0
-    return brain
 
 
 def _everywhere(values: NDArray[np.floating], covered: Mask) -> FloatMap:

@@ -77,7 +77,7 @@ class ZAtlas:
         """Median and spread of the normals in every voxel; seconds."""
         require_normals(len(prepared), self.config, "an atlas")
         start = time.perf_counter()
-        covered = np.mean([p.scan.voxels > 0 for p in prepared], axis=0) >= self.config.coverage
+        covered = np.mean([p.inside.mask for p in prepared], axis=0) >= self.config.coverage
         if not covered.any():
             raise CalibrationError(
                 "no voxel has brain in enough of the normal scans",
@@ -85,7 +85,7 @@ class ZAtlas:
                 code="no_overlap",
             )
         # Covered voxels alone: hundreds of whole grids would fill the memory.
-        columns = np.stack([np.where(p.scan.voxels > 0, self._smooth(p), np.nan)[covered] for p in prepared])
+        columns = np.stack([np.where(p.inside.mask, self._smooth(p), np.nan)[covered] for p in prepared])
         centre = np.nanmedian(columns, axis=0)
         spread = MAD_TO_SD * np.nanmedian(np.abs(columns - centre), axis=0)
         spread = np.maximum(spread, np.percentile(spread, self.config.floor_percentile))
@@ -114,12 +114,11 @@ class ZAtlas:
         z = (self._smooth(prepared) - self._state["median"]) / self._state["spread"]
         z = np.where(region, z, np.nan).astype(np.float32)
         size = np.abs(z)
-        brain = prepared.scan.voxels > 0
         return Reading(
             score=mean_of_top_voxels(size[region], self.config.top_voxels),
             map=size,
             map_scale="z",
-            expected=np.where(brain, self._state["expected"], np.nan).astype(np.float32),
+            expected=np.where(prepared.inside.mask, self._state["expected"], np.nan).astype(np.float32),
             maps={"signed_z": z},
         )
 
@@ -138,8 +137,7 @@ class ZAtlas:
 
     def _smooth(self, prepared: Prepared) -> NDArray[np.float32]:
         sx, sy, sz = (self.config.sigma_mm / s for s in prepared.scan.geometry.spacing_mm)
-        voxels = prepared.scan.voxels
-        return smooth_inside(voxels, voxels > 0, (sx, sy, sz))
+        return smooth_inside(prepared.scan.voxels, prepared.inside.mask, (sx, sy, sz))
 
 
 def _spread_out(values: NDArray[np.floating], covered: NDArray[np.bool_]) -> NDArray[np.float32]:

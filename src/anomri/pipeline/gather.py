@@ -131,10 +131,10 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
         known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
         if load_prepared(known) is None:
             scan = io.read(given.path, scan_id=given.scan_id)
-            reasons = first_look(scan).reasons
-            if reasons:
-                return Dropped(given.scan_id, "; ".join(reasons))
-            prepared = prepare(scan, recipe)
+            look = first_look(scan)
+            if look.reasons:
+                return Dropped(given.scan_id, "; ".join(look.reasons))
+            prepared = prepare(scan, recipe, mask=look.foreground)
             save_prepared(prepared, known)
         return known
     except InputError as error:

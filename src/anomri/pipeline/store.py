@@ -31,6 +31,7 @@ def save_prepared(prepared: Prepared, path: Path) -> None:
         "history": json.loads(prepared.history.model_dump_json()),
         "quality": dict(prepared.quality),
         "brain": [prepared.brain.name, prepared.brain.made_by],
+        "inside": [prepared.inside.name, prepared.inside.made_by],
         "region": [prepared.region.name, prepared.region.made_by],
         "covariates": dict(prepared.covariates),
         "subject": prepared.subject,
@@ -39,6 +40,7 @@ def save_prepared(prepared: Prepared, path: Path) -> None:
         "voxels": np.ascontiguousarray(prepared.scan.voxels),
         "region": np.packbits(prepared.region.mask),
         "brain": np.packbits(prepared.brain.mask),
+        "inside": np.packbits(prepared.inside.mask),
     }
     write_bytes(path, save_tensors(arrays, metadata={"record": json.dumps(record, sort_keys=True)}))
 
@@ -50,7 +52,7 @@ def load_prepared(path: Path) -> Prepared | None:
     try:
         with safe_open(path, framework="numpy") as file:
             record = json.loads(file.metadata()["record"])
-            voxels, region, brain = (file.get_tensor(name) for name in ("voxels", "region", "brain"))
+            voxels, region, brain, inside = (file.get_tensor(n) for n in ("voxels", "region", "brain", "inside"))
         # A folder that an older version left behind may hold another record.
         history = History.model_validate(record["history"])
     except (SafetensorError, KeyError, TypeError, ValueError):
@@ -64,6 +66,7 @@ def load_prepared(path: Path) -> Prepared | None:
         history=history,
         quality=record["quality"],
         brain=Region(_unpacked(brain, original.shape), original, *record["brain"]),
+        inside=Region(_unpacked(inside, grid.shape), grid, *record["inside"]),
         covariates=record["covariates"],
         subject=record["subject"],
     )

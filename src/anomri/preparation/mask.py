@@ -11,18 +11,22 @@ from anomri.errors import PreparationFailed
 
 __all__ = ["PLAUSIBLE_ML", "VERSION", "erode_mm", "stripped_mask", "verify_volume"]
 
-VERSION = 1
+VERSION = 2
 
 # Adult brains with ventricles, stripped generously or tightly.
 PLAUSIBLE_ML = (700.0, 2200.0)
+# Ripples of a resampling that reach below the background are few; of z-scores about half do.
+_BOTH_SIDES = 0.05
 
 
 def stripped_mask(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Foreground of a scan whose background is (nearly) zero.
+    """Foreground of a scan whose background is one value.
 
     Parameters
     ----------
-    voxels : (X, Y, Z); background 0, or within 1 % of the bright end around 0 where a resampling left ripples.
+    voxels : (X, Y, Z); background of the value that most of the grid's border has (0 where none has most of it), or
+        within 1 % of the bright end around it where a resampling left ripples. In a scan that was normalised before,
+        the brain lies on both sides of its background; there, all that differs from the background is foreground.
 
     Returns
     -------
@@ -32,16 +36,29 @@ def stripped_mask(voxels: NDArray[np.float32]) -> NDArray[np.bool_]:
     ------
     PreparationFailed : there is no foreground.
     """
-    positive = voxels[voxels > 0]
+    away = voxels - _background(voxels)
+    positive = away[away > 0]
     if positive.size == 0:
         raise PreparationFailed("the scan has no foreground", remedy="Check the file.", code="no_signal")
     bright = float(np.percentile(positive[:: max(1, positive.size // 200_000)], 99))
-    labels, count = ndimage.label(voxels > 0.01 * bright)
+    foreground = away > 0.01 * bright
+    if (away < -0.01 * bright).sum() > _BOTH_SIDES * foreground.sum():
+        foreground = away != 0
+    labels, count = ndimage.label(foreground)
     if count > 1:
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
         labels = labels == sizes.argmax()
     return np.asarray(ndimage.binary_fill_holes(labels > 0), dtype=bool)
+
+
+def _background(voxels: NDArray[np.float32]) -> np.float32:
+    """The value that more than half of the grid's outermost voxels have; 0 where there is none."""
+    faces = [np.take(voxels, end, axis=axis).ravel() for axis in range(3) for end in (0, -1)]
+    border = np.concatenate(faces)
+    # A value that more than half of them have is their median.
+    middle = np.partition(border, border.size // 2)[border.size // 2]
+    return middle if 2 * np.count_nonzero(border == middle) > border.size else np.float32(0.0)
 
 
 def verify_volume(mask: NDArray[np.bool_], geometry: Geometry) -> float:

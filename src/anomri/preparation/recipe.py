@@ -28,6 +28,7 @@ from anomri.preparation import intensity as intensity_step
 from anomri.preparation import mask as mask_step
 from anomri.preparation import orient as orient_step
 from anomri.preparation import register as register_step
+from anomri.preparation import resample as resample_step
 from anomri.preparation.track import Track
 from anomri.quality import classify, measure
 
@@ -35,9 +36,8 @@ __all__ = ["RECIPES", "Recipe", "prepare", "recipe_named"]
 
 _TISSUE_SEED = 0
 _MARGIN_VOXELS = 3
-# Versions of the steps that stand in this file, or in packages that keep none.
+# Version of the metrics, whose package keeps none.
 _QUALITY_VERSION = 2
-_RESAMPLE_VERSION = 1
 # Two programs that write the same grid differ by rounding alone.
 _GRID_TOLERANCE_MM = 0.1
 
@@ -87,9 +87,9 @@ class Recipe(BaseModel):
     @property
     def sha256(self) -> str:
         """Digest of the settings and of the version of every step."""
-        steps = (bias_step, crop_step, intensity_step, mask_step, orient_step, register_step)
+        steps = (bias_step, crop_step, intensity_step, mask_step, orient_step, register_step, resample_step)
         versions = ",".join(f"{step.__name__}={step.VERSION}" for step in steps)
-        versions += f",quality={_QUALITY_VERSION},resample={_RESAMPLE_VERSION}"
+        versions += f",quality={_QUALITY_VERSION}"
         return hashlib.sha256(f"{self.model_dump_json()}|{versions}".encode()).hexdigest()
 
     @property
@@ -191,6 +191,7 @@ def prepare(
         history=History(steps=tuple(track.steps)),
         quality=quality,
         brain=brain,
+        inside=Region(within, recipe.grid, "brain", "resample"),
         covariates={} if covariates is None else dict(covariates),
         subject=subject,
     )
@@ -271,12 +272,10 @@ def _measured(
 def _resampled(
     native: NDArray[np.float32], inside: NDArray[np.bool_], moved: Geometry, grid: Geometry, track: Track
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Voxels and mask on the model's grid; the background never dilutes the brain's border."""
-    carried = carry(native, moved, grid)
-    share = carry(inside.astype(np.float32), moved, grid)
-    within = share > 0.5
+    """Voxels and mask on the model's grid."""
+    values, within = resample_step.resample(native, inside, moved, grid)
     if not within.any():
         raise PreparationFailed("nothing of the brain lies on the model's grid", remedy="Check the scan's header.")
-    values = np.where(within, carried / np.maximum(share, 0.5), 0.0).astype(np.float32)
-    track.step("resample", _RESAMPLE_VERSION, grid, value_change="linear interpolation, weighted by the mask")
+    change = "low-pass where the grid is coarser, linear interpolation, both weighted by the mask"
+    track.step("resample", resample_step.VERSION, grid, value_change=change)
     return values, within

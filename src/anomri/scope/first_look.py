@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from anomri.core.region import Region
 from anomri.core.scan import Scan
+from anomri.errors import PreparationFailed
 from anomri.preparation.mask import PLAUSIBLE_ML, stripped_mask
 
 __all__ = ["FirstLook", "first_look"]
@@ -18,18 +20,20 @@ _THICKEST_MM = 4.0
 _LEAST_BACKGROUND = 0.10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class FirstLook:
     """What a first look at a scan found.
 
     Parameters
     ----------
+    foreground : the largest connected one, holes filled; the brain of a stripped scan. None where there is no signal.
     stripped : whether the background is zero around one object the size of a brain.
-    foreground_ml : volume of the largest connected foreground, holes filled.
+    foreground_ml : volume of the foreground.
     background_share : share of voxels outside it.
     reasons : why the scan is out of scope; empty where it is in.
     """
 
+    foreground: Region | None
     stripped: bool
     foreground_ml: float
     background_share: float
@@ -51,11 +55,12 @@ def first_look(scan: Scan, *, masked: bool = False) -> FirstLook:
     thickest = max(scan.geometry.spacing_mm)
     if thickest > _THICKEST_MM:
         reasons.append(f"its slices are {thickest:.1f} mm apart (the model needs at most {_THICKEST_MM:.0f} mm)")
-    if not (scan.voxels > 0).any():
-        return FirstLook(False, 0.0, 1.0, (*reasons, "it has no signal"))
-    foreground = stripped_mask(scan.voxels)
-    volume = float(foreground.sum()) * scan.geometry.voxel_ml
-    background = 1.0 - float(foreground.mean())
+    try:
+        foreground = Region(stripped_mask(scan.voxels), scan.geometry, "brain", "stripped_mask")
+    except PreparationFailed:
+        return FirstLook(None, False, 0.0, 1.0, (*reasons, "it has no signal"))
+    volume = foreground.volume_ml
+    background = 1.0 - float(foreground.mask.mean())
     low, high = PLAUSIBLE_ML
     stripped = low <= volume <= high and background >= _LEAST_BACKGROUND
     if not masked and volume > high:
@@ -67,17 +72,17 @@ def first_look(scan: Scan, *, masked: bool = False) -> FirstLook:
         reasons.append(f"its foreground is {volume:.0f} ml, less than any adult brain")
     elif not masked and background < _LEAST_BACKGROUND:
         reasons.append("it has no background: not a skull-stripped brain")
-    extent = _extent_mm(scan, foreground)
+    extent = _extent_mm(foreground)
     if not masked and not reasons and not all(_BOX_MM[0] <= side <= _BOX_MM[1] for side in extent):
         sides = " × ".join(f"{side:.0f}" for side in extent)
         reasons.append(f"its foreground measures {sides} mm, unlike a brain")
-    return FirstLook(stripped, volume, background, tuple(reasons))
+    return FirstLook(foreground, stripped, volume, background, tuple(reasons))
 
 
-def _extent_mm(scan: Scan, foreground: np.ndarray) -> tuple[float, ...]:
+def _extent_mm(foreground: Region) -> tuple[float, ...]:
     sides = []
     for axis in range(3):
         others = tuple(i for i in range(3) if i != axis)
-        used = np.flatnonzero(foreground.any(axis=others))
-        sides.append(float(used[-1] - used[0] + 1) * scan.geometry.spacing_mm[axis])
+        used = np.flatnonzero(foreground.mask.any(axis=others))
+        sides.append(float(used[-1] - used[0] + 1) * foreground.geometry.spacing_mm[axis])
     return tuple(sides)

@@ -68,7 +68,7 @@ def lesion(
         "grey_white_difference": float(grey_white_difference),
     }
     _check_settings(settings)
-    tissue = brain & (scan.voxels > 0)
+    tissue = brain & (scan.voxels != 0)
     places = _places(tissue, candidates)
     rng = np.random.default_rng(seed)
     amplitude = contrast * grey_white_difference * (1.0 if sign == "bright" else -1.0)
@@ -104,7 +104,7 @@ def lesion_from_draw(
     scan: Scan, drawn: LesionDrawn, *, seed: int, brain: BoolArray, settings: dict[str, JsonValue]
 ) -> Simulated:
     """Apply a lesion whose every parameter is known."""
-    tissue = brain & (scan.voxels > 0)
+    tissue = brain & (scan.voxels != 0)
     box, profile, half = profile_of(drawn, tissue, scan.geometry.spacing_mm)
     voxels, core = scan.voxels.copy(), np.zeros(brain.shape, dtype=np.bool_)
     changed = voxels[box] + drawn.amplitude * profile
