@@ -66,7 +66,8 @@ def score(
         if look.reasons:
             return _refused(scan, model, look.reasons, brain=mask)
         try:
-            prepared = prepare(scan, model.recipe, mask=mask, covariates=covariates, timings=timings)
+            brain = look.foreground if mask is None else mask
+            prepared = prepare(scan, model.recipe, mask=brain, covariates=covariates, timings=timings)
         except PreparationFailed as failure:
             return _refused(scan, model, (f"{failure.cause}. {failure.remedy}",), brain=mask)
         clock.restart()
