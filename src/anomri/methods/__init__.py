@@ -49,6 +49,14 @@ METHODS: dict[str, Entry] = {
         "3D residual autoencoder (Luo et al. 2023)",
         needs_torch=True,
     ),
+    "tokens": Entry(
+        "anomri.methods.tokens",
+        "Tokens",
+        ("tokens-small", "tokens-brain", "tokens-pelvis", "tokens-tiny"),
+        "discrete tokens of slices and how improbable they are (Kadhim et al. 2026)",
+        needs_torch=True,
+    ),
+    "pca": Entry("anomri.methods.pca", "PCA", ("pca", "pca-tiny"), "linear autoencoder"),
     "baseline-constant": Entry(
         "anomri.methods.baselines",
         "Constant",

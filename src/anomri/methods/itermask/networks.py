@@ -1,0 +1,188 @@
+"""The two published networks of iterative mask refinement.
+
+`ResidualUNet` is IterMask3D's: no skip at full resolution, so that even a visible voxel reaches the output through the
+half-resolution features alone, and a shortcut that is added to the first channels only. `DiffusionUNet` is
+IterMask2's 2D network without its dead part (a time embedding that is built and never called).
+
+References
+----------
+Liang et al., Medical Image Analysis 107, 103763, 2026 (arXiv 2504.04911); Liang et al., MICCAI 2024 (arXiv 2406.02422).
+Dhariwal and Nichol, NeurIPS 2021, whose 2D network the second descends from.
+
+Shapes: B samples, C channels, S* the sides of the grid (X Y Z or X Y).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["DiffusionUNet", "ResidualUNet"]
+
+
+class _Unit(nn.Sequential):
+    """Convolution → batch norm → dropout of single values → PReLU."""
+
+    def __init__(self, cin: int, cout: int, *, stride: int, dropout: float) -> None:
+        super().__init__(
+            nn.Conv3d(cin, cout, 3, stride=stride, padding=1), nn.BatchNorm3d(cout), nn.Dropout(dropout), nn.PReLU()
+        )
+
+
+class _Down(nn.Module):
+    """Two units; the averaged input is added to the first `cin` of the `cout` channels."""
+
+    def __init__(self, cin: int, cout: int, *, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.units = nn.Sequential(
+            _Unit(cin, cout, stride=stride, dropout=dropout), _Unit(cout, cout, stride=1, dropout=dropout)
+        )
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.units(x)
+        short = x if self.stride == 1 else functional.avg_pool3d(x, 3, self.stride, 1)
+        return torch.cat([y[:, : x.shape[1]] + short, y[:, x.shape[1] :]], dim=1)
+
+
+class _Up(nn.Sequential):
+    """Nearest enlargement → two units; the last one of the network is a bare convolution."""
+
+    def __init__(self, cin: int, cout: int, *, last: bool, dropout: float) -> None:
+        end = nn.Conv3d(cin, cout, 3, padding=1) if last else _Unit(cin, cout, stride=1, dropout=dropout)
+        super().__init__(nn.Upsample(scale_factor=2, mode="nearest"), _Unit(cin, cin, stride=1, dropout=dropout), end)
+
+
+class ResidualUNet(nn.Module):
+    """IterMask3D's network: 8 902 626 parameters at the published width of 16.
+
+    Parameters
+    ----------
+    width : channels of the first stage; they double with each.
+    dropout : of single values, in training.
+    """
+
+    def __init__(self, *, channels: int = 2, width: int = 16, dropout: float = 0.2) -> None:
+        super().__init__()
+        widths = [channels, *(width << level for level in range(5))]
+        self.down = nn.ModuleList(
+            _Down(cin, cout, stride=1 if level == 4 else 2, dropout=dropout)
+            for level, (cin, cout) in enumerate(itertools.pairwise(widths))
+        )
+        # Deepest first: what comes from below, beside the features of the same resolution.
+        outs = [widths[3], widths[2], widths[1], 1]
+        ins = [widths[5] + widths[4], widths[3] * 2, widths[2] * 2, widths[1] * 2]
+        self.up = nn.ModuleList(
+            _Up(cin, cout, last=cout == 1 and level == 3, dropout=dropout)
+            for level, (cin, cout) in enumerate(zip(ins, outs, strict=True))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2, S*) → (B, 1, S*); every side a multiple of 16."""
+        kept = []
+        for down in self.down:
+            x = down(x)
+            kept.append(x)
+        # Each stage is joined to the features at its own, coarse resolution before it is enlarged.
+        for up, beside in zip(self.up, reversed(kept[:4]), strict=True):
+            x = up(torch.cat([x, beside], dim=1))
+        return x
+
+
+class _ResidualBlock(nn.Module):
+    """BN → SiLU → convolution → BN → SiLU → dropout → convolution, resampled in between where asked."""
+
+    def __init__(self, cin: int, cout: int, *, resample: str = "none", dropout: float = 0.1) -> None:
+        super().__init__()
+        self.before = nn.Sequential(nn.BatchNorm2d(cin), nn.SiLU())
+        self.first = nn.Conv2d(cin, cout, 3, padding=1)
+        last = nn.Conv2d(cout, cout, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias if last.bias is not None else torch.empty(0))
+        self.after = nn.Sequential(nn.BatchNorm2d(cout), nn.SiLU(), nn.Dropout(dropout), last)
+        self.short = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
+        self.resample: nn.Module = {
+            "none": nn.Identity(),
+            "down": nn.AvgPool2d(2),
+            "up": nn.Upsample(scale_factor=2, mode="nearest"),
+        }[resample]
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(self.resample(self.before(x)))
+        total: Tensor = self.short(self.resample(x)) + self.after(y)
+        return total
+
+
+class _Attention(nn.Module):
+    """x + projection(attention(BN x)), one head."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.qkv = nn.BatchNorm1d(width), nn.Conv1d(width, 3 * width, 1)
+        self.out = nn.Conv1d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+        if self.out.bias is not None:
+            nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        q, k, v = self.qkv(self.norm(flat)).transpose(1, 2).chunk(3, dim=-1)
+        mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        total: Tensor = x + self.out(mixed).view_as(x)
+        return total
+
+
+class DiffusionUNet(nn.Module):
+    """IterMask2's network: 5 919 041 live parameters with two input channels at the published width of 32."""
+
+    def __init__(self, *, channels: int = 2, width: int = 32) -> None:
+        super().__init__()
+        multiples, blocks, attends = (1, 1, 2, 3, 4), 2, (False, False, True, True, True)
+        self.start = nn.Conv2d(channels, width, 3, padding=1)
+        down: list[nn.Module] = []
+        kept, now = [width], width
+        for level, multiple in enumerate(multiples):
+            for _ in range(blocks):
+                layers: list[nn.Module] = [_ResidualBlock(now, width * multiple)]
+                now = width * multiple
+                if attends[level]:
+                    layers.append(_Attention(now))
+                down.append(nn.Sequential(*layers))
+                kept.append(now)
+            if level < len(multiples) - 1:
+                down.append(_ResidualBlock(now, now, resample="down"))
+                kept.append(now)
+        self.down = nn.ModuleList(down)
+        self.middle = nn.Sequential(_ResidualBlock(now, now), _Attention(now), _ResidualBlock(now, now))
+        up: list[nn.Module] = []
+        for level, multiple in reversed(list(enumerate(multiples))):
+            for number in range(blocks + 1):
+                layers = [_ResidualBlock(now + kept.pop(), width * multiple)]
+                now = width * multiple
+                if attends[level]:
+                    layers.append(_Attention(now))
+                if level and number == blocks:
+                    layers.append(_ResidualBlock(now, now, resample="up"))
+                up.append(nn.Sequential(*layers))
+        self.up = nn.ModuleList(up)
+        head = nn.Conv2d(now, 1, 3, padding=1)
+        nn.init.zeros_(head.weight)
+        if head.bias is not None:
+            nn.init.zeros_(head.bias)
+        self.head = nn.Sequential(nn.BatchNorm2d(now), nn.SiLU(), head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2, S*) → (B, 1, S*); every side a multiple of 16."""
+        x = self.start(x)
+        kept = [x]
+        for layer in self.down:
+            x = layer(x)
+            kept.append(x)
+        x = self.middle(x)
+        for layer in self.up:
+            x = layer(torch.cat([x, kept.pop()], dim=1))
+        y: Tensor = self.head(x)
+        return y

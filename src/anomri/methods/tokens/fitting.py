@@ -1,0 +1,258 @@
+"""Training of the three networks of the token system, each in its own resumable loop.
+
+denoiser (features of what normal slices look like) → tokenizer → transformer over the frozen tokenizer's codes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from anomri.methods.tokens.config import TokensConfig
+from anomri.methods.tokens.masking import training_mask
+from anomri.methods.tokens.perceptual import Denoiser, Perceptual, perceptual_map, read_lpips
+from anomri.methods.tokens.tokenizer import Tokenizer
+from anomri.methods.tokens.transformer import TokenTransformer
+from anomri.training.holdout import held_out_loss
+from anomri.training.loop import Batch, Batches, Training, cosine_decay, train
+from anomri.training.seeding import generator, seeded_torch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["Course", "Slices", "fit_features", "fit_tokenizer", "fit_transformer"]
+
+_NOISE_SD = 0.5
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Slices:
+    """Slices of several scans.
+
+    Parameters
+    ----------
+    pixels : (n, channels, H, W) float32, the middle channel being the slice itself.
+    positions : (n,) in [0, 1], where in the prepared volume each lies.
+    """
+
+    pixels: NDArray[np.float32]
+    positions: NDArray[np.float32]
+
+    @property
+    def own(self) -> NDArray[np.float32]:
+        """(n, 1, H, W): the slices without their neighbours."""
+        middle = self.pixels.shape[1] // 2
+        return self.pixels[:, middle : middle + 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What all three trainings share: seed, device, folder of the checkpoints, and what names scans and settings."""
+
+    seed: int
+    fabric: Fabric
+    resume: Path | None
+    settings: Mapping[str, Any]
+
+    def folder(self, name: str) -> Path | None:
+        """Where one training keeps its checkpoint."""
+        return None if self.resume is None else self.resume / name
+
+
+def fit_features(trained: Slices, config: TokensConfig, course: Course) -> tuple[Perceptual, Training | None]:
+    """The network behind the perceptual map, frozen: learnt here, or read from the file the settings name."""
+    if config.perceptual_file is not None:
+        return read_lpips(config.perceptual_file, config.perceptual_sha256), None
+    with seeded_torch(course.seed, 1):
+        network = Denoiser(config.feature_width)
+
+    def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
+        clean = trained.own[indices]
+        noise = np.stack([generator(seed, epoch, int(n), 1).standard_normal(clean.shape[1:]) for n in indices])
+        return torch.from_numpy(clean), torch.from_numpy((clean + _NOISE_SD * noise).astype(np.float32))
+
+    def loss(module: nn.Module, batch: Batch) -> Tensor:
+        clean, noisy = batch
+        return functional.mse_loss(module(noisy), clean)
+
+    training = train(
+        network,
+        loss,
+        _batches(len(trained.pixels), config.first_batch, config.every, make),
+        optimizer=lambda weights: torch.optim.AdamW(weights, 1e-3),
+        epochs=config.feature_epochs,
+        seed=course.seed,
+        fabric=course.fabric,
+        resume=course.folder("features"),
+        decay=cosine_decay,
+        settings=course.settings,
+    )
+    return network.requires_grad_(False).eval(), training
+
+
+def fit_tokenizer(
+    trained: Slices,
+    held: Slices,
+    features: Perceptual,
+    config: TokensConfig,
+    course: Course,
+) -> tuple[Tokenizer, Training]:
+    """Stage 1, frozen: |x − x̂| + perceptual + commitment, the weights being those of the settings."""
+    image = (trained.pixels.shape[2], trained.pixels.shape[3])
+    with seeded_torch(course.seed, 2):
+        network = Tokenizer(config.tokenizer(image))
+    network.quantiser.decay, network.quantiser.apart = config.decay, config.orthogonality
+    features.to(course.fabric.device)
+    middle = config.neighbours
+
+    def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
+        flips = [generator(seed, epoch, int(n), 2).random() < 0.5 for n in indices]
+        pixels = trained.pixels[indices]
+        # The first axis of a slice is left–right.
+        pixels = np.stack([p[:, ::-1] if flip else p for p, flip in zip(pixels, flips, strict=True)])
+        return (torch.from_numpy(np.ascontiguousarray(pixels)),)
+
+    def loss(module: nn.Module, batch: Batch) -> Tensor:
+        (pixels,) = batch
+        own = pixels[:, middle : middle + 1]
+        rebuilt, quantised = module(pixels)
+        total: Tensor = functional.l1_loss(rebuilt, own) + config.commitment * quantised.commitment
+        if config.perceptual_weight:
+            total = (
+                total
+                + config.perceptual_weight
+                * perceptual_map(features, own / config.window, rebuilt / config.window).mean()
+            )
+        return total
+
+    def validate(module: nn.Module) -> float:
+        return held_out_loss(module, loss, _parts((held.pixels,), config.first_batch))
+
+    training = train(
+        network,
+        loss,
+        _batches(len(trained.pixels), config.first_batch, config.every, make),
+        optimizer=lambda weights: torch.optim.AdamW(weights, config.first_rate, betas=(0.9, 0.95), weight_decay=1e-4),
+        epochs=config.first_epochs,
+        seed=course.seed,
+        fabric=course.fabric,
+        resume=course.folder("tokenizer"),
+        validate=validate,
+        decay=cosine_decay,
+        settings=course.settings,
+    )
+    return network.freeze(), training
+
+
+def fit_transformer(
+    trained: Slices,
+    held: Slices,
+    tokenizer: Tokenizer,
+    config: TokensConfig,
+    course: Course,
+) -> tuple[TokenTransformer, Training]:
+    """Stage 2: cross-entropy of the hidden tokens of L1, plus that of L2 given all of L1."""
+    image = (trained.pixels.shape[2], trained.pixels.shape[3])
+    shape = config.transformer(image)
+    with seeded_torch(course.seed, 3):
+        network = TokenTransformer(shape)
+    codes, held_codes = (codes_of(tokenizer, s.pixels, config.first_batch) for s in (trained, held))
+
+    def masks(indices: NDArray[np.intp], *key: int) -> Tensor:
+        rows = [
+            [
+                training_mask(
+                    shape.grid,
+                    generator(*key, int(n), 3 + level),
+                    rates=config.rates,
+                    level=level,
+                    blocks=config.blocks,
+                )
+                for level in (0, 1)
+            ]
+            for n in indices
+        ]
+        return torch.from_numpy(np.array(rows))
+
+    def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
+        return codes[indices], torch.from_numpy(trained.positions[indices]), masks(indices, seed, epoch)
+
+    def loss(module: nn.Module, batch: Batch) -> Tensor:
+        return masked_cross_entropy(module, batch, shape.mask, config, config.smoothing if module.training else 0.0)
+
+    every = np.arange(len(held_codes))
+    # The same masks in every epoch, or the best epoch would be chosen by luck.
+    held_masks = masks(every, course.seed, config.second_epochs)
+
+    def validate(module: nn.Module) -> float:
+        return held_out_loss(
+            module, loss, _tensor_parts((held_codes, torch.from_numpy(held.positions), held_masks), config.second_batch)
+        )
+
+    training = train(
+        network,
+        loss,
+        _batches(len(codes), config.second_batch, config.every, make),
+        optimizer=lambda weights: torch.optim.AdamW(weights, config.second_rate, betas=(0.9, 0.98), weight_decay=0.01),
+        epochs=config.second_epochs,
+        seed=course.seed,
+        fabric=course.fabric,
+        resume=course.folder("transformer"),
+        validate=validate,
+        decay=cosine_decay,
+        settings=course.settings,
+    )
+    return network.requires_grad_(False).eval(), training
+
+
+def masked_cross_entropy(
+    module: nn.Module, batch: Batch, hidden: int, config: TokensConfig, smoothing: float
+) -> Tensor:
+    """CE(L1) + `second_weight` · CE(L2) over hidden tokens; batch: codes (B, S, 2), positions (B,), masks (B, 2, S)."""
+    codes, positions, masks = batch
+    first, second = codes[..., 0], codes[..., 1]
+    blank = torch.full_like(second, hidden)
+    one = module(first.masked_fill(masks[:, 0], hidden), blank, 0, positions)
+    two = module(first, second.masked_fill(masks[:, 1], hidden), 1, positions)
+    return functional.cross_entropy(
+        one[masks[:, 0]], first[masks[:, 0]], label_smoothing=smoothing
+    ) + config.second_weight * functional.cross_entropy(
+        two[masks[:, 1]], second[masks[:, 1]], label_smoothing=smoothing
+    )
+
+
+def codes_of(tokenizer: Tokenizer, pixels: NDArray[np.float32], size: int) -> Tensor:
+    """(n, S, 2) codes of slices, on the CPU."""
+    device = next(tokenizer.parameters()).device
+    with torch.inference_mode():
+        parts = [
+            tokenizer.encode(torch.from_numpy(pixels[n : n + size]).to(device)).indices.cpu()
+            for n in range(0, len(pixels), size)
+        ]
+    return torch.cat(parts).clone()
+
+
+def _batches(count: int, size: int, every: int, make: Callable[[NDArray[np.intp], int, int], Batch]) -> Batches:
+    """Of `count` samples a different one in `every` each epoch."""
+    visited = count // every if every > 1 else count
+
+    def chosen(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
+        return make((indices * every + epoch % every) % count, seed, epoch)
+
+    return Batches(max(1, visited), size, chosen if every > 1 else make)
+
+
+def _parts(arrays: Sequence[NDArray[np.float32]], size: int) -> list[Batch]:
+    return _tensor_parts([torch.from_numpy(a) for a in arrays], size)
+
+
+def _tensor_parts(tensors: Sequence[Tensor], size: int) -> list[Batch]:
+    return [tuple(t[n : n + size] for t in tensors) for n in range(0, len(tensors[0]), size)]
