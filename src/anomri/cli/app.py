@@ -6,17 +6,20 @@ Nothing heavy is imported before a command runs, so that `anomri --help` answers
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from anomri.cli.calibrate import calibrate
+from anomri.cli.datasets import datasets
 from anomri.cli.demo import demo
 from anomri.cli.fit import fit
 from anomri.cli.info import info
 from anomri.cli.methods import methods
 from anomri.cli.models import models
 from anomri.cli.score import score
+from anomri.cli.simulate import simulate
+from anomri.cli.usage import UsageError, one_line, refuse_empty
 from anomri.errors import AnomriError
 
 __all__ = ["app", "main"]
@@ -29,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (score, fit, calibrate, demo, methods, models, info):
+for command in (score, fit, calibrate, demo, simulate, methods, models, info):
     app.command()(command)
 
 
@@ -59,11 +62,21 @@ def _anomri(
 
 
 def main() -> None:
-    """Run the command line; an error the user can do something about is one line on stderr and its exit code."""
+    """Run the command line; what the user can do something about is one line on stderr and an exit code."""
     try:
-        app()
+        refuse_empty(sys.argv[1:])
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        if len(sys.argv) < 2:
+            error.show()  # the help
+            sys.exit(error.exit_code)
+        _end(one_line(error), error.exit_code)
     except AnomriError as error:
-        from anomri.io.names import shown
+        _end(f"anomri: {error}", error.exit_code)
 
-        sys.stderr.write(f"anomri: {shown(str(error))}\n")
-        sys.exit(error.exit_code)
+
+def _end(line: str, code: int) -> NoReturn:
+    from anomri.io.names import visible
+
+    sys.stderr.write(f"{visible(line)}\n")
+    sys.exit(code)

@@ -11,7 +11,7 @@ from pydantic import JsonValue, ValidationError
 
 from anomri.core.geometry import orientation_code
 from anomri.core.scan import Scan
-from anomri.errors import InputError, about_scan
+from anomri.errors import InputError, SettingError, about_scan
 from anomri.simulate.artefacts import ARTEFACTS, ArtefactEntry
 from anomri.simulate.artefacts.artefact import Clean, Drawn
 from anomri.simulate.lesions import LESION_VERSION, LesionDrawn, Sign, lesion_from_draw
@@ -66,17 +66,17 @@ def corrupt(
 
     Raises
     ------
-    InputError : unknown kind or severity, the mask or the donor does not fit the scan, or the kind takes no outline
-        or donor.
+    SettingError : unknown kind or severity, or the kind takes no outline or donor.
+    InputError : the mask or the donor does not fit the scan.
     """
     entry = _entry(kind)
     if severity not in SEVERITIES[: entry.levels]:
         known = "1, 2, 3, 4 and 5" if entry.levels > 1 else "1 alone"
-        raise InputError(
+        raise SettingError(
             f"there is no severity {severity} of {kind}", remedy=f"Severities are {known}.", code="severity"
         )
     if (outline is not None and not entry.takes_outline) or (donor is not None and not entry.takes_donor):
-        raise InputError(f"{kind} takes no outline or donor", remedy="Leave it out.", code="unknown_artefact")
+        raise SettingError(f"{kind} takes no outline or donor", remedy="Leave it out.", code="unknown_artefact")
     clean = _clean(scan, brain, keep_outside=keep_outside, outline=outline, donor=donor)
     with about_scan(scan.scan_id):
         drawn = entry.draw(clean, severity, np.random.default_rng(seed))
@@ -190,9 +190,9 @@ def _damaged() -> InputError:
 def _entry(kind: str) -> ArtefactEntry:
     if kind not in KINDS:
         close = difflib.get_close_matches(kind, KINDS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise InputError(
-            f"there is no artefact {kind!r}", remedy=f"Known: {', '.join(KINDS)}.{hint}", code="unknown_artefact"
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        raise SettingError(
+            f"there is no artefact {kind!r}", remedy=f"{hint}Known: {', '.join(KINDS)}.", code="unknown_artefact"
         )
     return KINDS[kind]
 
