@@ -33,8 +33,9 @@ from anomri.metrics.bootstrap import bootstrap_interval
 from anomri.metrics.detection import auroc, auroc_of
 from anomri.pipeline import FitInput
 from anomri.pipeline.ensemble import Fitted, fit_branches
-from anomri.pipeline.fit import FOLDS, branch_specs
+from anomri.pipeline.fit import FOLDS
 from anomri.pipeline.gather import gather
+from anomri.pipeline.specs import branch_specs
 from anomri.pipeline.store import load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare, recipe_named
 from anomri.scope import first_look, fit_scope, second_look

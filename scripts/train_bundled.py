@@ -66,6 +66,7 @@ def main() -> None:
         inputs,
         made,
         name=given.name,
+        work=given.work / f"{given.name}.fit",
         card=card,
         jobs=given.jobs,
         half=True,

@@ -32,6 +32,7 @@ def branch(method: str, normals: list[Prepared], scaling: Scaling | None) -> Bra
     record = BranchRecord(
         name=method,
         method=method,
+        method_version=fitted.version,
         preset=preset,
         config=json.loads(found.config.model_dump_json()),
         weights=f"{method}.safetensors",

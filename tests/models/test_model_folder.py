@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from anomri.errors import CalibrationError, ModelError
+from anomri.errors import CalibrationError, ModelError, OutputConflict
 from anomri.methods import load_method
 from anomri.models import Branch, Model, catalogue, read_card, read_model, write_calibrated, write_model
 from anomri.models.folder import find_model
@@ -254,3 +255,73 @@ def test_the_card_for_people_says_what_the_model_is(written):
     text = (written.folder / "MODEL.md").read_text()
     for said in ("tiny 1", "Eight made people.", "zatlas-tiny", "20–80 years", "Not a medical device", "one scanner"):
         assert said in text
+
+
+def test_a_branch_of_another_version_of_its_method_is_refused(copy, written, monkeypatch):
+    assert {r.method_version for r in written.card.branches} == {1}
+    monkeypatch.setattr(load_method("iqm1c"), "version", 2)
+    error = refused(copy)
+    assert error.code == "method_version"
+    assert "version 1 of iqm1c; this anomri has version 2" in error.cause
+    assert written.content_sha256 != _with_version(written, 2).content_sha256
+
+
+def _with_version(model: Model, version: int) -> Model:
+    branches = tuple(r.model_copy(update={"method_version": version}) for r in model.card.branches)
+    return dataclasses.replace(model, card=model.card.model_copy(update={"branches": branches}))
+
+
+def test_a_model_that_is_replaced_takes_its_own_files_with_it_and_no_others(in_memory, copy):
+    (copy / "fit_report.html").write_text("a report")
+    only = in_memory.branches[:1]
+    card = in_memory.card.model_copy(update={"branches": tuple(b.record for b in only)})
+    write_model(dataclasses.replace(in_memory, branches=only, card=card), copy)
+    names = {f.name for f in copy.iterdir()}
+    assert names == {"MODEL.md", "fit_report.html", "model.json", "recipe.json", "scope.json", "zatlas.safetensors"}
+
+
+def test_a_folder_that_holds_no_model_is_not_replaced(in_memory, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for place in (tmp_path, tmp_path / "thesis.txt"):
+        with pytest.raises(OutputConflict) as error:
+            write_model(in_memory, place)
+        assert error.value.code == "not_a_model"
+    with pytest.raises(OutputConflict) as error:
+        write_model(in_memory, Path("/"))
+    assert error.value.code == "mount"
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFOs, and links need a privilege")
+def test_what_is_no_file_is_refused_without_being_opened(copy, written):
+    for name in written.card.files:
+        (copy / name).unlink()
+        for place in (os.mkfifo, os.mkdir, lambda path: path.symlink_to(path)):
+            place(copy / name)
+            assert refused(copy).code == "damaged"
+            (copy / name).rmdir() if (copy / name).is_dir() else (copy / name).unlink()
+        shutil.copy(written.folder / name, copy)
+    for place in (os.mkfifo, lambda path: path.symlink_to(path)):
+        (copy / "model.json").unlink()
+        place(copy / "model.json")
+        assert refused(copy).code == "unknown_model"
+    loop = copy.parent / "loop"
+    loop.symlink_to(loop)
+    for folder in (loop, Path("a" * 300), Path("/dev/null"), Path("a\0b")):
+        assert refused(folder).code == "unknown_model"
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("model.json", 65 * 2**20), ("scope.json", 65 * 2**20), ("zatlas.safetensors", 2**31 + 1)]
+)
+def test_a_file_far_too_large_is_refused_before_it_is_read(copy, name, size):
+    with (copy / name).open("r+b") as file:
+        file.truncate(size)
+    assert "too large" in refused(copy).cause
+
+
+def test_weights_of_a_kind_numpy_does_not_know_are_refused(copy):
+    header = b'{"median":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    data = len(header).to_bytes(8, "little") + header + b"\0\0"
+    edit_with_digest(copy, "zatlas.safetensors", data)
+    assert refused(copy).code == "damaged"

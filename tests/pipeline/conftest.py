@@ -70,6 +70,11 @@ def people() -> list[Prepared]:
     return [dataclasses.replace(p, subject=subject.get(i, p.subject)) for i, p in enumerate(scans)]
 
 
+def work_of(out: Path) -> Path:
+    """Where a fit keeps what it makes on the way, if nothing else is asked for."""
+    return out.with_name(out.name + ".fit")
+
+
 Lay = Callable[[list[Prepared], Path], list[FitInput]]
 
 
@@ -78,7 +83,7 @@ def lay() -> Lay:
     """Lay prepared scans where a fit or calibration that writes to `out` would have left them."""
 
     def laid(scans: list[Prepared], out: Path) -> list[FitInput]:
-        folder = out.with_name(out.name + ".fit") / "prepared"
+        folder = work_of(out) / "prepared"
         folder.mkdir(parents=True, exist_ok=True)
         inputs = []
         for prepared in scans:
@@ -100,4 +105,5 @@ def fitted_people(
     """An atlas fitted on the synthetic people, without a break."""
     out = tmp_path_factory.mktemp("people") / "model"
     inputs = lay(people, out)
-    return fit(["zatlas"], inputs, out, name="people", preset=["zatlas-tiny"]), inputs, out
+    summary = fit(["zatlas"], inputs, out, name="people", preset=["zatlas-tiny"], work=work_of(out))
+    return summary, inputs, out

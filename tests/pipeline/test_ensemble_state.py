@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from anomri.methods import load_preset
-from anomri.pipeline.ensemble import BranchSpec, fit_branches
+from anomri.pipeline.ensemble import fit_branches
+from anomri.pipeline.specs import BranchSpec
 from synthetic import prepared_population
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import shutil
 import subprocess
@@ -15,21 +16,32 @@ import pytest
 
 from anomri.core.geometry import Geometry
 from anomri.core.prepared import Prepared
-from anomri.errors import CalibrationError, DataLeak, EnvironmentProblem, InputError, ModelError
+from anomri.errors import (
+    CalibrationError,
+    DataLeak,
+    EnvironmentProblem,
+    InputError,
+    ModelError,
+    OutputConflict,
+    SettingError,
+)
 from anomri.io.write import write_nifti
 from anomri.methods import iqm1c, load_preset
 from anomri.methods.zatlas import ZAtlas
 from anomri.models import Model
 from anomri.pipeline import FitInput, fit
 from anomri.pipeline import gather as gather_module
-from anomri.pipeline.fit import FOLDS, branch_specs, fold_folder
+from anomri.pipeline.fit import FOLDS
 from anomri.pipeline.gather import gather
+from anomri.pipeline.specs import branch_specs
 from anomri.pipeline.store import load_prepared
 from anomri.preparation import RECIPES
 from brains import made_brain
 from synthetic import with_lesion
 
 RECIPE = RECIPES["brain-t1"]
+# `anomri.pipeline.fit` itself is the verb.
+fit_module = importlib.import_module("anomri.pipeline.fit")
 # A fit that ends itself by SIGKILL when the second fold has been scored.
 KILLED = """
 import json, os, signal, sys
@@ -106,9 +118,10 @@ def test_a_fit_killed_in_the_middle_ends_with_the_same_bytes(fitted_people, peop
     done = subprocess.run([sys.executable, "-c", KILLED, str(out), json.dumps(given)], check=False, timeout=300)
     assert done.returncode == -9
     assert not out.exists()
-    kept = files(fold_folder(out, 0))
-    fit_people(inputs, out)
-    assert files(fold_folder(out, 0)) == kept
+    work = out.with_name("model.fit")
+    kept = files(work / "fold-0")
+    fit_people(inputs, out, work=work)
+    assert files(work / "fold-0") == kept
     assert files(out) == files(whole)
 
 
@@ -124,16 +137,83 @@ def test_finished_stages_are_not_fitted_again_and_a_lost_one_comes_back_the_same
         return plain(self, prepared, **more)
 
     monkeypatch.setattr(ZAtlas, "fit", counted)
-    fit_people(inputs, out)
+    work = tmp_path / "model.fit"
+    fit_people(inputs, out, work=work)
     assert fits == []
     assert files(out) == files(whole)
-    shutil.rmtree(tmp_path / "model.fit" / "final")
+    shutil.rmtree(work / "final")
     shutil.rmtree(out)
-    fit_people(inputs, out)
+    fit_people(inputs, out, work=work)
     assert fits == [len(inputs)]
     assert files(out) == files(whole)
-    fit_people(inputs, out, settings={"sigma_mm": "5.0"})
+    fit_people(inputs, out, work=work, settings={"sigma_mm": "5.0"})
     assert len(fits) == 2 + FOLDS
+    monkeypatch.setattr(ZAtlas, "version", ZAtlas.version + 1)
+    fit_people(inputs, out, work=work, settings={"sigma_mm": "5.0"})
+    assert len(fits) == 3 + 2 * FOLDS
+    renamed = [dataclasses.replace(i, subject=f"{i.subject}-twin") for i in inputs]
+    fit_people(renamed, out, work=work, settings={"sigma_mm": "5.0"})
+    assert len(fits) == 4 + 3 * FOLDS
+
+
+def test_what_was_made_on_the_way_goes_with_the_finished_model_and_nothing_else_does(people, lay, tmp_path):
+    out = tmp_path / "model"
+    inputs = lay(people, out)
+    fit_people(inputs, out)
+    assert not (tmp_path / "model.fit").exists()
+    lay(people, out)
+    (tmp_path / "model.fit" / "notes.txt").write_text("mine")
+    (out / "fit_report.html").write_text("the report of before")
+    fit_people(inputs, out, seed=1)
+    assert [f.name for f in (tmp_path / "model.fit").iterdir()] == ["notes.txt"]
+    assert (out / "fit_report.html").read_text() == "the report of before"
+
+
+def fails_before_preparing(*_: Any, **__: Any) -> Any:
+    raise AssertionError("scans were prepared for a fit that cannot work")
+
+
+@pytest.mark.parametrize(
+    ("methods", "presets", "count", "settings", "learnt"),
+    [
+        (["zatlas"], ["zatlas"], 6, {}, "learn from 4 in a fold; it needs 5"),
+        (["zatlas"], ["zatlas"], 12, {"least_normals": "10"}, "learn from 9 in a fold; it needs 10"),
+        (["zatlas", "iqm1c"], ["zatlas", "iqm1c"], 8, {}, "learn from 4 in a fold; it needs 5"),
+        (["autoencoder", "iqm1c"], ["autoencoder-tiny", "iqm1c"], 7, {}, "autoencoder would learn from 3"),
+        (["zatlas"], ["zatlas-tiny"], 4, {}, "4 subjects cannot be split into 5 folds"),
+    ],
+)
+def test_too_few_scans_are_refused_before_any_is_prepared(
+    methods, presets, count, settings, learnt, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(fit_module, "gather", fails_before_preparing)
+    inputs = [FitInput(tmp_path / f"{n}.nii", f"s{n}", f"s{n}") for n in range(count)]
+    with pytest.raises(CalibrationError) as error:
+        fit(methods, inputs, tmp_path / "model", name="few", preset=presets, settings=settings)
+    assert learnt in error.value.cause
+    assert error.value.code == "too_few_normals"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_or_run_or_promised_is_refused_before_any_scan_is_prepared(monkeypatch, tmp_path):
+    monkeypatch.setattr(fit_module, "gather", fails_before_preparing)
+    inputs = [FitInput(tmp_path / f"{n}.nii", f"s{n}", f"s{n}") for n in range(20)]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    for out in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt"):
+        with pytest.raises(OutputConflict) as conflict:
+            fit_people(inputs, out)
+        assert conflict.value.code == "not_a_model"
+    with pytest.raises(CalibrationError):
+        fit_people(inputs, tmp_path / "model", alarm_rate=0.7)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_rate_that_the_normals_cannot_promise_is_said_before_any_scan_is_prepared(people, lay, tmp_path):
+    lines: list[str] = []
+    fit_people(lay(people[:12], tmp_path / "model"), tmp_path / "model", report=lines.append)
+    assert lines[0].startswith("12 normals cannot promise a false-alarm rate of 0.05, which needs 19")
+    assert sum("cannot promise" in line for line in lines) == 1
 
 
 def test_weights_without_their_record_are_not_trusted(fitted_people, tmp_path):
@@ -192,12 +272,6 @@ def test_a_training_scan_that_stands_out_is_named(people, lay, tmp_path):
     assert summary.outlying[0][1] > 3
 
 
-def test_too_few_subjects_are_refused(people, lay, tmp_path):
-    with pytest.raises(CalibrationError) as error:
-        fit_people(lay(people[:4], tmp_path / "model"), tmp_path / "model")
-    assert error.value.code == "too_few_normals"
-
-
 def test_what_cannot_be_read_or_is_no_brain_is_left_out_and_listed(tmp_path):
     (tmp_path / "junk.nii").write_bytes(b"junk")
     made = made_brain(1)
@@ -244,24 +318,38 @@ def test_settings_are_read_by_the_method_s_own_config():
 
 
 @pytest.mark.parametrize(
-    ("methods", "settings", "code"),
+    ("methods", "settings", "said"),
     [
-        (["zatlas"], {"sigma": "5"}, "setting"),
-        (["zatlas"], {"iqm1c.least_normals": "7"}, "setting"),
-        (["zatlas"], {"sigma_mm": "wide"}, "setting"),
-        (["zatlas", "zatlas"], {}, "setting"),
+        (["zatlas"], {"sigma": "5"}, "no such setting: sigma. Known: zatlas.least_normals, zatlas.sigma_mm"),
+        (["zatlas"], {"iqm1c.least_normals": "7"}, "no such setting: iqm1c.least_normals"),
+        (["zatlas", "zatlas"], {}, "a method stands twice"),
+        (["zatlas"], {"sigma_mm": "wide"}, 'sigma_mm of zatlas is "wide". Give a number at least 0 and at most 50.'),
+        (["zatlas"], {"sigma_mm": "-4"}, "sigma_mm of zatlas is -4. Give a number at least 0 and at most 50."),
+        (["zatlas"], {"sigma_mm": "NaN"}, "sigma_mm of zatlas is NaN. Give a number at least 0 and at most 50."),
+        (["zatlas"], {"coverage": "7"}, "coverage of zatlas is 7. Give a number above 0 and at most 1."),
+        (["zatlas"], {"top_voxels": "0"}, "top_voxels of zatlas is 0. Give a whole number at least 1."),
+        (["zatlas"], {"sigma_mm": "[" * 100_000}, "Give a number at least 0"),
+        (["iqm1c"], {"metrics": '["sharpnes"]'}, "there is no quality metric 'sharpnes'. Give a list of a text."),
+        (["autoencoder"], {"epochs": "-1"}, "epochs of autoencoder is -1. Give a whole number at least 1."),
+        (["autoencoder"], {"decay": "fast"}, 'decay of autoencoder is "fast". Give one of constant, cosine.'),
+        (["autoencoder"], {"threshold_quantile": "2"}, "Give a number at least 0 and at most 1 or null."),
+        (["autoencoder"], {"grid": "[1, 2]"}, "Give a list of a whole number, a whole number, a whole number or null."),
+        (["autoencoder"], {"grid": "[1, 2, 3]"}, "a side is not a multiple of 16"),
+        (["baseline-blur"], {"blur_voxels": "Infinity"}, "Give a number above 0 and at most 50."),
     ],
 )
-def test_settings_that_fit_no_method_are_refused(methods, settings, code):
-    with pytest.raises(InputError) as error:
+def test_settings_that_fit_no_method_are_refused_with_what_would_fit(methods, settings, said):
+    with pytest.raises(SettingError) as error:
         branch_specs(methods, [None] * len(methods), settings)
-    assert error.value.code == code
+    assert error.value.code == "setting"
+    assert error.value.exit_code == 2
+    assert said in str(error.value)
 
 
 def test_methods_made_for_different_recipes_are_refused(monkeypatch):
     elsewhere = dataclasses.replace(iqm1c.PRESETS["iqm1c"], recipe="autoencoder-published")
     monkeypatch.setitem(iqm1c.PRESETS, "iqm1c", elsewhere)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(SettingError) as error:
         branch_specs(["zatlas", "iqm1c"], [None, None], {})
     assert error.value.code == "recipes"
 

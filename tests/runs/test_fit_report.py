@@ -35,7 +35,9 @@ def summary_of(n: int = 24, rate: float = 0.05) -> Any:
     card = Card(
         name="mine",
         version="1",
-        branches=(BranchRecord(name="zatlas", method="zatlas", preset=name, config=config, weights="w"),),
+        branches=(
+            BranchRecord(name="zatlas", method="zatlas", method_version=1, preset=name, config=config, weights="w"),
+        ),
         cohort="c",
         validation="v",
         expects="e",

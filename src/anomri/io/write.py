@@ -11,8 +11,9 @@ import gzip
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,7 @@ from anomri.core.geometry import Geometry
 from anomri.errors import EnvironmentProblem, InputError
 from anomri.io.names import shown
 
-__all__ = ["TEMPORARY_PREFIX", "write_bytes", "write_csv", "write_json", "write_nifti", "write_text"]
+__all__ = ["TEMPORARY_PREFIX", "write_bytes", "write_csv", "write_folder", "write_json", "write_nifti", "write_text"]
 
 # A temporary file is named `.anomri-<process id>-<random>`, so that a leftover can be told from one in use.
 TEMPORARY_PREFIX = ".anomri-"
@@ -46,6 +47,42 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     with _replacing(Path(path)) as file:
         file.write(content)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], *, replaces: Collection[str]) -> None:
+    """Write a folder of files whole: it is made beside its place, flushed, and renamed into it.
+
+    Whoever reads sees all of the old files or all of the new ones; between two renames, for an instant, there is no
+    folder. A kill leaves at worst a hidden folder beside it.
+
+    Parameters
+    ----------
+    files : content by name.
+    replaces : names of the old folder's files that go with it; everything else in it is carried over.
+
+    Raises
+    ------
+    EnvironmentProblem : as `write_bytes`; the old folder stands as it was.
+    """
+    # A link to a folder stays one.
+    folder = Path(os.path.realpath(folder))
+    made, old = _beside(folder), _beside(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made.mkdir()
+        try:
+            for name, content in files.items():
+                write_bytes(made / name, content)
+            _take_place(made, folder, old)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise _write_failed(folder, error) from error
+    # What cannot be cleared away harms nobody.
+    with suppress(OSError):
+        _clear_away(old, folder, {*replaces, *files})
 
 
 def write_text(path: Path, content: str) -> None:
@@ -150,7 +187,7 @@ def _write_image(file: Any, header: Any, values: NDArray[Any], stored: np.dtype[
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to, which becomes `path` when the block ends and vanishes when it fails."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+    temporary = _beside(path)
     try:
         # The kernel applies the umask; the mode it gives is kept for the end, as nobody else may read a half.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
@@ -169,6 +206,32 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         _sync_folder(path.parent)
     except OSError as error:
         raise _write_failed(path, error) from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
+
+
+def _take_place(made: Path, folder: Path, old: Path) -> None:
+    if not folder.exists():
+        made.rename(folder)
+        return
+    shutil.copymode(folder, made)
+    folder.rename(old)
+    try:
+        made.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+
+
+def _clear_away(old: Path, folder: Path, names: set[str]) -> None:
+    for entry in old.iterdir():
+        if entry.name in names:
+            entry.unlink()
+        else:
+            entry.rename(folder / entry.name)
+    old.rmdir()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,14 @@
 """Fitted models on disk and in memory, the bundled ones, and how their branches become one score."""
 
-from anomri.models.folder import CatalogueEntry, catalogue, read_card, read_model, write_calibrated, write_model
+from anomri.models.folder import (
+    CatalogueEntry,
+    catalogue,
+    read_card,
+    read_model,
+    require_replaceable,
+    write_calibrated,
+    write_model,
+)
 from anomri.models.model import Branch, BranchRecord, Card, Model, TrainingScan
 
 __all__ = [
@@ -13,6 +21,7 @@ __all__ = [
     "catalogue",
     "read_card",
     "read_model",
+    "require_replaceable",
     "write_calibrated",
     "write_model",
 ]

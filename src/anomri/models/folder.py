@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,18 +18,28 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from anomri.calibration import Calibration
-from anomri.errors import CalibrationError, ModelError
-from anomri.io.write import write_bytes
+from anomri.errors import CalibrationError, ModelError, OutputConflict
+from anomri.io.write import write_folder
 from anomri.methods import load_method
 from anomri.models.card import card_text
 from anomri.models.model import FORMAT, Branch, BranchRecord, Card, Model
 from anomri.preparation import Recipe
 from anomri.scope import Scope
 
-__all__ = ["CatalogueEntry", "catalogue", "read_card", "read_model", "write_calibrated", "write_model"]
+__all__ = [
+    "CatalogueEntry",
+    "catalogue",
+    "read_card",
+    "read_model",
+    "require_replaceable",
+    "write_calibrated",
+    "write_model",
+]
 
 _BUNDLED = Path(__file__).parent / "bundled"
-_LARGEST_FILE = 2 * 1024**3
+_LARGEST_WEIGHTS = 2 * 1024**3
+# Parsing takes many times the size of the text.
+_LARGEST_TEXT = 64 * 1024**2
 _Record = TypeVar("_Record", bound=BaseModel)
 
 
@@ -60,7 +71,7 @@ def find_model(name_or_folder: str | Path) -> Path:
     ModelError : neither exists; the message lists the bundled ones.
     """
     folder = Path(name_or_folder)
-    if (folder / "model.json").is_file():
+    if _holds_model(folder):
         return folder
     for entry in catalogue():
         if entry.name == str(name_or_folder):
@@ -126,7 +137,7 @@ def read_model(name_or_folder: str | Path) -> Model:
 
 
 def write_model(model: Model, folder: Path, *, half: bool = False) -> Model:
-    """Write a model; `model.json` last, so that a folder that has one is whole.
+    """Write a model whole; a model that stood in the folder is replaced, other files in it are left.
 
     Parameters
     ----------
@@ -135,6 +146,10 @@ def write_model(model: Model, folder: Path, *, half: bool = False) -> Model:
     Returns
     -------
     The model as it stands on disk: its card with the digests, its branches with the weights as stored.
+
+    Raises
+    ------
+    OutputConflict : see `require_replaceable`.
     """
     weights = {
         branch.record.weights: save_tensors(
@@ -152,12 +167,47 @@ def write_calibrated(model: Model, calibration: Calibration, folder: Path) -> Mo
     ------
     ModelError : the model was never written.
     CalibrationError : the calibration was made for another model.
+    OutputConflict : see `require_replaceable`.
     """
     if model.folder is None:
         raise ModelError("a model that was never written", remedy="Write it first.", code="unwritten")
     calibration.verify(model_sha256=model.content_sha256, recipe_sha256=model.recipe.sha256)
     weights = {record.weights: _bytes(model.folder / record.weights) for record in model.card.branches}
     return _write(replace(model, calibration=calibration), weights, folder)
+
+
+def require_replaceable(folder: Path) -> None:
+    """Refuse a place where a model may not be written.
+
+    Raises
+    ------
+    OutputConflict : something stands there that is neither an empty folder nor a model (`not_a_model`), or a file
+        system is mounted there, so that the folder cannot be renamed (`mount`).
+    """
+    if os.path.ismount(folder):
+        raise OutputConflict(
+            f"{folder} is a mount point, which cannot be replaced", remedy="Choose a folder inside it.", code="mount"
+        )
+    empty = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
+    if not empty and not _holds_model(folder):
+        raise OutputConflict(
+            f"{folder} holds something that is not a model", remedy="Choose another folder.", code="not_a_model"
+        )
+
+
+def _holds_model(folder: Path) -> bool:
+    try:
+        return (folder / "model.json").is_file()
+    except OSError:  # a name too long, a folder that may not be entered
+        return False
+
+
+def _own_files(folder: Path) -> set[str]:
+    """Names of the files that belong to the model in a folder."""
+    try:
+        return {"model.json", *read_card(folder)[0].files}
+    except ModelError:
+        return {"model.json"}
 
 
 def _write(model: Model, weights: Mapping[str, bytes], folder: Path) -> Model:
@@ -171,10 +221,8 @@ def _write(model: Model, weights: Mapping[str, bytes], folder: Path) -> Model:
         files["calibration.json"] = _json(model.calibration)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     card = model.card.model_copy(update={"files": digests})
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        write_bytes(folder / name, data)
-    write_bytes(folder / "model.json", _json(card))
+    require_replaceable(folder)
+    write_folder(folder, {**files, "model.json": _json(card)}, replaces=_own_files(folder))
     return read_model(folder)
 
 
@@ -199,10 +247,18 @@ def _checked_files(card: Card, folder: Path) -> dict[str, bytes]:
 
 def _restored(record: BranchRecord, weights: bytes) -> Branch:
     method = load_method(record.method)
+    if record.method_version != method.version:
+        raise ModelError(
+            f"branch {record.name} was fitted by version {record.method_version} of {record.method}; this anomri has "
+            f"version {method.version}",
+            remedy="Fit the model again, or install the anomri that made it (it stands in MODEL.md).",
+            code="method_version",
+        )
     try:
         config = method.config_type.model_validate(record.config)
         state = load_tensors(weights)
-    except (ValidationError, SafetensorError) as error:
+    # A KeyError is a kind of number that numpy has not.
+    except (ValidationError, SafetensorError, KeyError) as error:
         raise ModelError(
             f"branch {record.name} cannot be restored", remedy="Install the model again.", code="damaged"
         ) from error
@@ -226,7 +282,7 @@ def _bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             raise ModelError(f"{path.name} is missing or no file", remedy="Install the model again.", code="damaged")
-        if path.stat().st_size > _LARGEST_FILE:
+        if path.stat().st_size > (_LARGEST_WEIGHTS if path.suffix == ".safetensors" else _LARGEST_TEXT):
             raise ModelError(f"{path.name} is too large for a model file", remedy="Check the folder.", code="damaged")
         return path.read_bytes()
     except OSError as error:

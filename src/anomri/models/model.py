@@ -41,10 +41,11 @@ class _Record(BaseModel):
 
 
 class BranchRecord(_Record):
-    """One branch as it stands in `model.json`."""
+    """One branch as it stands in `model.json`; `method_version` is that of the code that fitted it."""
 
     name: str
     method: str
+    method_version: int
     preset: str
     config: dict[str, Any]
     weights: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_i
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
 from anomri.errors import CalibrationError, OutputConflict
-from anomri.models import Model, write_calibrated
+from anomri.models import Model, require_replaceable, write_calibrated
 from anomri.models.fusion import fused_reading
 from anomri.pipeline.gather import Dropped, FitInput, gather
 from anomri.pipeline.score import read_branches
@@ -61,7 +63,7 @@ def calibrate(
     ------
     CalibrationError : the model was already calibrated to a site, or none of the scans is in scope.
     DataLeak : a scan trained the model.
-    OutputConflict : `out` is the folder of the model itself.
+    OutputConflict : `out` is the folder of the model itself, or holds something that is no model.
     """
     if model.calibrated().kind != "cross-validated":
         # Said before an hour of preparing scans, not after it.
@@ -74,6 +76,7 @@ def calibrate(
         raise OutputConflict(
             "the new model would replace the one it is made from", remedy="Choose another folder.", code="same_model"
         )
+    require_replaceable(out)
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
     kept: list[Prepared] = []
@@ -108,6 +111,9 @@ def calibrate(
     # A rate that cannot be promised raises here, before anything is written.
     thresholds = calibration.thresholds()
     written = write_calibrated(model, calibration, out)
+    shutil.rmtree(work / "prepared", ignore_errors=True)
+    with suppress(OSError):
+        work.rmdir()
     interval = None
     if not calibration.approximate:
         interval = threshold_interval(calibration.reference_scores, calibration.alarm_rate)

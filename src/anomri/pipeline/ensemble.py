@@ -1,6 +1,9 @@
 """Fitting one or several branches on normals, and the constants that make their scores comparable.
 
-Applying those constants is a pure function in `models.fusion`; nothing here sees a scan that will be scored.
+The constants of a branch come from normals that it had not seen. A branch that is fitted in seconds is fitted once more
+without each fifth of the subjects, and all of them give its constants; a network is trained once, without a fifth, and
+that fifth gives them. Applying the constants is a pure function in `models.fusion`; nothing here sees a scan that will
+be scored.
 """
 
 from __future__ import annotations
@@ -18,27 +21,19 @@ from safetensors.numpy import save as save_tensors
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
-from anomri.datasets.splits import hold_out_by_subject
+from anomri.datasets.splits import folds_by_subject, hold_out_by_subject
 from anomri.io.write import write_bytes, write_json
-from anomri.methods import METHODS, Config, Method, load_method
+from anomri.methods import METHODS, Method, load_method
 from anomri.models.fusion import Scaling, fused_reading, measure_scaling
+from anomri.pipeline.specs import BranchSpec
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["BranchSpec", "Fitted", "fit_branches"]
+__all__ = ["Fitted", "fewest_to_learn_from", "fit_branches"]
 
 _HOLD_OUT_SHARE = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class BranchSpec:
-    """One branch to fit."""
-
-    name: str
-    method: str
-    preset: str
-    config: Config
+_INNER_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,6 +51,16 @@ class Fitted:
         return fused_reading(readings, self.scalings)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Branch:
+    """One fitted branch, with its scaling where one was measured."""
+
+    method: Method
+    scaling: Scaling | None
+    curves: Mapping[str, Sequence[float]]
+    notes: tuple[str, ...]
+
+
 def fit_branches(
     specs: Sequence[BranchSpec],
     prepared: Sequence[Prepared],
@@ -71,55 +76,109 @@ def fit_branches(
     Parameters
     ----------
     prepared : scans of normal subjects.
-    folder : weights and checkpoints; a branch whose weights stand there for the same scans, recipe and settings is
-        not fitted again.
-    scalings : constants for several branches where they are known. Where they are not, about a fifth of the subjects
-        is kept from the branches and gives them.
+    folder : weights and checkpoints; a branch whose weights stand there for the same scans, recipe, settings and
+        version of the method is not fitted again.
+    scalings : constants for several branches where they are known; they are measured where they are not.
 
     Returns
     -------
     The branches; with one branch no scaling is needed and none is measured.
     """
     measured = len(specs) > 1 and scalings is None
-    held = hold_out_by_subject([p.subject for p in prepared], _HOLD_OUT_SHARE, seed=seed) if measured else ()
-    train = [p for p, out in zip(prepared, held, strict=True) if not out] if measured else list(prepared)
-    scans = sorted(p.scan.source.sha256 for p in train)
-    methods: dict[str, Method] = {}
-    curves: dict[str, Mapping[str, Sequence[float]]] = {}
-    notes: list[str] = []
-    for spec in specs:
-        key = hashlib.sha256(
-            "\n".join([spec.method, spec.config.model_dump_json(), str(seed), recipe_sha256, *scans]).encode()
-        ).hexdigest()
-        methods[spec.name], curves[spec.name], said = _fit_or_restore(spec, train, key, seed, fabric, folder)
-        notes += [f"{spec.name}: {note}" for note in said]
-    found: dict[str, Scaling] = dict(scalings) if scalings is not None else {}
-    if measured:
-        kept = [p for p, out in zip(prepared, held, strict=True) if out]
-        for name, method in methods.items():
-            readings = [method.examine(p, seed=seed) for p in kept]
-            peaks = None
-            if all(r.map is not None for r in readings):
-                peaks = np.array([np.nanmax(r.map) for r in readings if r.map is not None])
-            found[name] = measure_scaling(np.array([r.score for r in readings]), peaks)
-    return Fitted(methods, found, curves, tuple(notes))
+    found = {
+        spec.name: _fit_or_restore(spec, prepared, seed, fabric, folder, recipe_sha256, measured=measured)
+        for spec in specs
+    }
+    own = {name: branch.scaling for name, branch in found.items() if branch.scaling is not None}
+    return Fitted(
+        methods={name: branch.method for name, branch in found.items()},
+        scalings=own if scalings is None else scalings,
+        curves={name: branch.curves for name, branch in found.items()},
+        notes=tuple(f"{name}: {note}" for name, branch in found.items() for note in branch.notes),
+    )
+
+
+def fewest_to_learn_from(spec: BranchSpec, subjects: Sequence[str], *, seed: int, alone: bool) -> int:
+    """The smallest number of scans any fit of a branch gets from a training set, given whose each scan is.
+
+    Raises
+    ------
+    CalibrationError : too few subjects to keep any from it.
+    """
+    if alone:
+        return len(subjects)
+    return min(held.count(False) for held in _inner_splits(spec, subjects, seed))
+
+
+def _inner_splits(spec: BranchSpec, subjects: Sequence[str], seed: int) -> list[tuple[bool, ...]]:
+    """Which scans each inner fit of a branch does not see."""
+    if METHODS[spec.method].needs_torch:
+        return [hold_out_by_subject(subjects, _HOLD_OUT_SHARE, seed=seed)]
+    folds = folds_by_subject(subjects, _INNER_FOLDS, seed=seed)
+    return [tuple(fold == number for fold in folds) for number in range(_INNER_FOLDS)]
 
 
 def _fit_or_restore(
-    spec: BranchSpec, train: Sequence[Prepared], key: str, seed: int, fabric: Fabric | None, folder: Path
-) -> tuple[Method, Mapping[str, Sequence[float]], tuple[str, ...]]:
+    spec: BranchSpec,
+    prepared: Sequence[Prepared],
+    seed: int,
+    fabric: Fabric | None,
+    folder: Path,
+    recipe_sha256: str,
+    *,
+    measured: bool,
+) -> _Branch:
     weights, record = folder / f"{spec.name}.safetensors", folder / f"{spec.name}.json"
-    method_type = load_method(spec.method)
+    key = _key(spec, prepared, seed, recipe_sha256, measured=measured)
     if record.is_file() and weights.is_file():
         known = json.loads(record.read_text())
         if known["key"] == key:
-            return method_type.restore(spec.config, load_file(weights)), known["curves"], tuple(known["notes"])
+            scaling = None if known["scaling"] is None else Scaling.model_validate(known["scaling"])
+            method = load_method(spec.method).restore(spec.config, load_file(weights))
+            return _Branch(method, scaling, known["curves"], tuple(known["notes"]))
     folder.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)  # a kill between the two files must not leave a record with other weights
-    method = method_type(spec.config)
-    resume = folder / f"{spec.name}-{key[:12]}" if METHODS[spec.method].needs_torch else None
-    report = method.fit(train, seed=seed, fabric=fabric, resume=resume)
-    curves = {name: [float(v) for v in values] for name, values in report.curves.items()}
-    write_bytes(weights, save_tensors({n: np.ascontiguousarray(a) for n, a in method.state().items()}))
-    write_json(record, {"key": key, "curves": curves, "notes": list(report.notes)})
-    return method, curves, report.notes
+    branch = _fit(spec, prepared, seed, fabric, folder / f"{spec.name}-{key[:12]}", measured=measured)
+    write_bytes(weights, save_tensors({n: np.ascontiguousarray(a) for n, a in branch.method.state().items()}))
+    scaling_said = None if branch.scaling is None else branch.scaling.model_dump()
+    write_json(record, {"key": key, "scaling": scaling_said, "curves": branch.curves, "notes": list(branch.notes)})
+    return branch
+
+
+def _fit(
+    spec: BranchSpec, prepared: Sequence[Prepared], seed: int, fabric: Fabric | None, resume: Path, *, measured: bool
+) -> _Branch:
+    network = METHODS[spec.method].needs_torch
+    splits = _inner_splits(spec, [p.subject for p in prepared], seed) if measured else []
+    train = _parts(prepared, splits[0])[0] if measured and network else prepared
+    method = load_method(spec.method)(spec.config)
+    report = method.fit(train, seed=seed, fabric=fabric, resume=resume if network else None)
+    scores, peaks = [], []
+    for split in splits:
+        rest, held = _parts(prepared, split)
+        inner = method
+        if not network:
+            inner = load_method(spec.method)(spec.config)
+            inner.fit(rest, seed=seed, fabric=None, resume=None)
+        for each in held:
+            reading = inner.examine(each, seed=seed)
+            scores.append(reading.score)
+            if reading.map is not None:
+                peaks.append(np.nanmax(reading.map))
+    scaling = None
+    if measured:
+        scaling = measure_scaling(np.array(scores), np.array(peaks) if len(peaks) == len(scores) else None)
+    return _Branch(method, scaling, {n: [float(v) for v in c] for n, c in report.curves.items()}, report.notes)
+
+
+def _key(spec: BranchSpec, prepared: Sequence[Prepared], seed: int, recipe_sha256: str, *, measured: bool) -> str:
+    """Digest of all that decides a branch: who a scan is of decides the splits."""
+    method = f"{spec.method} {load_method(spec.method).version} {measured}"
+    scans = sorted(f"{p.scan.source.sha256} {p.subject} {sorted(p.covariates.items())}" for p in prepared)
+    parts = [method, spec.config.model_dump_json(), str(seed), recipe_sha256, *scans]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _parts(prepared: Sequence[Prepared], held: Sequence[bool]) -> tuple[list[Prepared], list[Prepared]]:
+    rest = [p for p, out in zip(prepared, held, strict=True) if not out]
+    return rest, [p for p, out in zip(prepared, held, strict=True) if out]

@@ -1,31 +1,45 @@
 """The verb `fit`: from normal scans to a calibrated model, in resumable stages.
 
-prepare every scan → for each of five folds by subject: fit the branches on the other four, score the fold → fit the
-branches on all → write → calibrate on the out-of-fold scores → write. Every stage leaves its result in
-``MODEL.fit/``; the same command run again after a kill goes on where it stopped.
+check what can be checked → prepare every scan → for each of five folds by subject: fit the branches on the other four,
+score the fold → fit the branches on all → calibrate on the out-of-fold scores → write. Every stage leaves its result in
+``MODEL.fit/``, so that the same command run again after a kill goes on where it stopped; once the model is complete
+that folder goes.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from pydantic import ValidationError
 
 from anomri.calibration import Calibration, Normal, normals_needed, robust_z, smallest_rate
+from anomri.calibration.tail import check_alarm_rate
 from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
-from anomri.errors import InputError
-from anomri.methods import METHODS, load_preset
-from anomri.models import Branch, BranchRecord, Card, Model, TrainingScan, write_calibrated, write_model
+from anomri.errors import CalibrationError
+from anomri.methods import METHODS
+from anomri.models import (
+    Branch,
+    BranchRecord,
+    Card,
+    Model,
+    TrainingScan,
+    require_replaceable,
+    write_calibrated,
+    write_model,
+)
 from anomri.models.fusion import Scaling, mean_scaling
-from anomri.pipeline.ensemble import BranchSpec, Fitted, fit_branches
+from anomri.pipeline.ensemble import Fitted, fewest_to_learn_from, fit_branches
 from anomri.pipeline.gather import Dropped, FitInput, gather
+from anomri.pipeline.specs import BranchSpec, branch_specs
 from anomri.preparation import Recipe, recipe_named
 from anomri.scope import fit_scope
 
@@ -34,7 +48,7 @@ if TYPE_CHECKING:
 
     from anomri.training.fabric import Device
 
-__all__ = ["FOLDS", "FitSummary", "ModelCardText", "branch_specs", "fit", "fold_folder"]
+__all__ = ["FOLDS", "FitSummary", "ModelCardText", "fit"]
 
 FOLDS = 5
 _OUTLYING_Z = 3.0
@@ -72,61 +86,13 @@ class FitSummary:
     notes: tuple[str, ...]
 
 
-def branch_specs(
-    methods: Sequence[str], presets: Sequence[str | None], settings: Mapping[str, str]
-) -> tuple[tuple[BranchSpec, ...], str]:
-    """What to fit, and the recipe it needs.
-
-    Parameters
-    ----------
-    settings : ``field`` or ``method.field`` → value, as text; read by the method's own config.
-
-    Raises
-    ------
-    InputError : a method twice, an unknown setting, a value that does not fit, or methods made for different recipes.
-    """
-    if len(set(methods)) < len(methods):
-        raise InputError("a method stands twice", remedy="Name each method once.", code="setting")
-    specs, recipes = [], []
-    used: set[str] = set()
-    for method, preset in zip(methods, presets, strict=True):
-        name, found = load_preset(method, preset)
-        values: dict[str, Any] = found.config.model_dump()
-        for key, value in settings.items():
-            owner, _, field = key.rpartition(".")
-            if field in values and owner in ("", method):
-                values[field] = _parsed(value)
-                used.add(key)
-        try:
-            config = type(found.config).model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(
-                f"setting {where} of {method}: {first['msg']}", remedy="See anomri methods.", code="setting"
-            ) from error
-        specs.append(BranchSpec(method, method, name, config))
-        recipes.append(found.recipe)
-    unknown = sorted(set(settings) - used)
-    if unknown:
-        raise InputError(
-            f"no such setting: {', '.join(unknown)}", remedy="See the method's page for its settings.", code="setting"
-        )
-    if len(set(recipes)) > 1:
-        raise InputError(
-            f"these methods need different preparations ({', '.join(sorted(set(recipes)))})",
-            remedy="Fit them as two models.",
-            code="recipes",
-        )
-    return tuple(specs), recipes[0]
-
-
 def fit(
     methods: Sequence[str],
     scans: Sequence[FitInput],
     out: Path,
     *,
     name: str,
+    work: Path | None = None,
     preset: Sequence[str | None] | None = None,
     settings: Mapping[str, str] | None = None,
     card: ModelCardText | None = None,
@@ -143,27 +109,32 @@ def fit(
     Parameters
     ----------
     methods : one or several names of `METHODS`; several become branches of one model.
+    out : model folder.
+    work : folder for what is made on the way, which is kept; None for ``<out>.fit``, which goes once the model is
+        complete.
     preset : one for each method, or None for its first.
-    out : model folder; stages are kept beside it in ``<out>.fit``.
     half : store weights as float16.
     report : called with a line of progress.
 
     Raises
     ------
+    SettingError, CalibrationError, OutputConflict, EnvironmentProblem : before any scan is prepared, where settings,
+        number of scans, output folder or device make a model impossible.
     InputError, CalibrationError, DataLeak, ModelError : as the stages do.
     """
+    check_alarm_rate(alarm_rate)
     specs, recipe_name = branch_specs(
         methods, preset if preset is not None else [None] * len(methods), settings if settings is not None else {}
     )
     recipe = recipe_named(recipe_name)
-    work = out.with_name(out.name + ".fit")
-    prepared, dropped = gather(scans, recipe, work / "prepared", jobs=jobs, report=report)
-    if len(prepared) < normals_needed(alarm_rate):
-        report(
-            f"{len(prepared)} normals cannot promise a false-alarm rate of {alarm_rate:g}, which needs "
-            f"{normals_needed(alarm_rate)}: scoring will have to ask for at least {smallest_rate(len(prepared)):.3g}"
-        )
+    require_replaceable(out)
+    _require_enough(specs, [scan.subject for scan in scans], seed)
     fabric = _fabric(specs, device)
+    _warn_of_few(len(scans), alarm_rate, report)
+    folder = out.with_name(out.name + ".fit") if work is None else work
+    prepared, dropped = gather(scans, recipe, folder / "prepared", jobs=jobs, report=report)
+    if dropped:
+        _warn_of_few(len(prepared), alarm_rate, report)
     folds = folds_by_subject([p.subject for p in prepared], FOLDS, seed=seed)
     normals: list[Normal] = []
     constants: dict[str, list[Scaling]] = {spec.name: [] for spec in specs}
@@ -171,7 +142,7 @@ def fit(
         train = [p for p, f in zip(prepared, folds, strict=True) if f != fold]
         test = [p for p, f in zip(prepared, folds, strict=True) if f == fold]
         fitted = fit_branches(
-            specs, train, seed=seed, fabric=fabric, folder=fold_folder(out, fold), recipe_sha256=recipe.sha256
+            specs, train, seed=seed, fabric=fabric, folder=folder / f"fold-{fold}", recipe_sha256=recipe.sha256
         )
         for branch, scaling in fitted.scalings.items():
             constants[branch].append(scaling)
@@ -182,12 +153,12 @@ def fit(
         prepared,
         seed=seed,
         fabric=fabric,
-        folder=work / "final",
+        folder=folder / "final",
         recipe_sha256=recipe.sha256,
         scalings={branch: mean_scaling(found) for branch, found in constants.items() if found},
     )
     text = _card(name, version, card if card is not None else ModelCardText(), prepared, seed)
-    model = write_model(_uncalibrated(final, specs, prepared, text, recipe), out, half=half)
+    model = write_model(_uncalibrated(final, specs, prepared, text, recipe), folder / "uncalibrated", half=half)
     calibration = Calibration(
         normals=tuple(sorted(normals, key=lambda n: n.scan_id)),
         model_sha256=model.content_sha256,
@@ -197,12 +168,43 @@ def fit(
     )
     model = write_calibrated(model, calibration, out)
     report(f"model written to {out}")
+    if work is None:
+        _clear(folder)
     return _summary(model, dropped, final)
 
 
-def fold_folder(out: Path, fold: int) -> Path:
-    """Where `fit` keeps the branches of one fold."""
-    return out.with_name(out.name + ".fit") / f"fold-{fold}"
+def _clear(folder: Path) -> None:
+    """Remove what was made on the way; what cannot be removed harms nobody."""
+    for part in ("prepared", "final", "uncalibrated", *(f"fold-{fold}" for fold in range(FOLDS))):
+        shutil.rmtree(folder / part, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _require_enough(specs: Sequence[BranchSpec], subjects: Sequence[str], seed: int) -> None:
+    """Refuse fewer scans than every fit of every branch asks for."""
+    folds = folds_by_subject(subjects, FOLDS, seed=seed)
+    for spec in specs:
+        least = spec.config.least_normals
+        fewest = len(subjects)
+        for fold in range(FOLDS):
+            train = [s for s, f in zip(subjects, folds, strict=True) if f != fold]
+            fewest = min(fewest, fewest_to_learn_from(spec, train, seed=seed, alone=len(specs) == 1))
+        if fewest < least:
+            raise CalibrationError(
+                f"of {len(subjects)} normal scans {spec.method} would learn from {fewest} in a fold; it needs {least}",
+                remedy=f"Give at least {math.ceil(len(subjects) * least / fewest)}.",
+                code="too_few_normals",
+            )
+
+
+def _warn_of_few(count: int, alarm_rate: float, report: Callable[[str], None]) -> None:
+    needed = normals_needed(alarm_rate)
+    if count < needed:
+        report(
+            f"{count} normals cannot promise a false-alarm rate of {alarm_rate:g}, which needs {needed}: scoring will "
+            f"have to ask for at least {smallest_rate(count):.3g}"
+        )
 
 
 def _score(prepared: Prepared, fitted: Fitted, fold: int, seed: int) -> Normal:
@@ -229,6 +231,7 @@ def _uncalibrated(
         record = BranchRecord(
             name=spec.name,
             method=spec.method,
+            method_version=final.methods[spec.name].version,
             preset=spec.preset,
             config=json.loads(spec.config.model_dump_json()),
             weights=f"{spec.name}.safetensors",
@@ -290,10 +293,3 @@ def _fabric(specs: Sequence[BranchSpec], device: str) -> Fabric | None:
 
     fabric: Fabric = make_fabric(cast("Device", device))
     return fabric
-
-
-def _parsed(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
