@@ -91,6 +91,19 @@ def test_a_tenth_of_the_lesion_or_a_centroid_within_two_millimetres_is_a_hit():
         assert match(moved, lesion).false_scores.size == (not hit)
 
 
+@pytest.mark.parametrize(("covered", "hit"), [(9, False), (10, True)])
+def test_a_candidate_that_lies_elsewhere_must_cover_a_tenth(covered, hit):
+    lesion, values = np.zeros(SHAPE, bool), np.zeros(SHAPE)
+    lesion[10:20, 10:20, 5] = True
+    # A bar that enters the lesion by so many voxels and has its centre far outside.
+    values[20 - covered : 40, 12, 5] = 1.0
+    values[22:40, 12, 5:9] = 1.0
+    found = match(values, lesion)
+    assert (values[lesion] > 0).sum() == covered
+    assert np.isfinite(found.lesion_scores).tolist() == [hit]
+    assert found.false_scores.size == (not hit)
+
+
 def test_the_strict_rule_asks_for_the_union():
     lesion = ball(20, 20, 10, radius=3.0)
     wide = np.where(ball(20, 20, 10, radius=8.0), 1.0, 0.0)
@@ -108,6 +121,13 @@ def test_what_is_small_counts_in_neither_direction():
     assert speck.sum() < 10
     touching = match(np.where(ball(10, 10, 10), 1.0, 0.0), speck)
     assert (touching.lesion_scores.size, touching.false_scores.size, touching.ignored_lesions) == (0, 0, 1)
+    reaching = np.zeros(SHAPE)
+    reaching[10:30, 10, 10] = 1.0
+    beside = np.where(ball(10, 10, 13, radius=1.5), 1.0, 0.0)
+    beside[speck] = 0.0
+    for values in (reaching, beside):
+        assert match(values, speck).false_scores.size == 0
+    assert match(np.roll(beside, 3, axis=2), speck).false_scores.size == 1
     lonely = match(np.where(speck, 1.0, 0.0), nothing)
     assert (lonely.false_scores.size, lonely.ignored_candidates) == (0, 1)
 

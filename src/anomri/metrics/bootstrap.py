@@ -135,10 +135,7 @@ def bootstrap_statistic(
 ) -> Interval:
     """Interval of any figure that can be computed from weighted cases, e.g. of `froc_mean_of`.
 
-    Parameters
-    ----------
-    statistic : (draws, n) weights → (draws,).
-    abnormal, subjects, rng, sites, draws, confidence : as for `bootstrap_interval`.
+    Parameters as for `bootstrap_interval`, but for `statistic`: (draws, n) weights → (draws,).
 
     Returns
     -------
