@@ -177,3 +177,9 @@ def test_an_error_of_the_pipeline_is_one_line_and_its_code(anomri, brains, tmp_p
     heard = capsys.readouterr().err
     assert "\x1b" not in heard
     assert len(heard.splitlines()) == 1
+
+
+def test_a_setting_out_of_its_range_is_an_error_of_usage(anomri, brains, tmp_path, capsys):
+    assert anomri("fit", "zatlas", "-i", brains, "-o", tmp_path / "model", "--set", "sigma_mm=-4", "--jobs", 1) == 2
+    assert "sigma_mm of zatlas is -4. Give a number at least 0 and at most 50." in capsys.readouterr().err
+    assert not (tmp_path / "model.fit").exists()
