@@ -56,6 +56,13 @@ METHODS: dict[str, Entry] = {
         "discrete tokens of slices and how improbable they are (Kadhim et al. 2026)",
         needs_torch=True,
     ),
+    "itermask": Entry(
+        "anomri.methods.itermask",
+        "IterMask",
+        ("itermask-small", "itermask3d", "itermask2d", "itermask-tiny"),
+        "iterative mask refinement (Liang et al. 2025)",
+        needs_torch=True,
+    ),
     "pca": Entry("anomri.methods.pca", "PCA", ("pca", "pca-tiny"), "linear autoencoder"),
     "baseline-constant": Entry(
         "anomri.methods.baselines",

@@ -87,7 +87,9 @@ class PCA:
         mean = np.average(columns, axis=0, weights=known).astype(np.float32)
         count = min(self.config.components, len(prepared) // 2)
         found = decomposition.PCA(count, svd_solver="full").fit(np.where(known, columns - mean, 0.0))
-        self._state = {"covered": covered, "mean": mean, "components": np.ascontiguousarray(found.components_, np.float32)}
+        # In rows: a file keeps the order of the numbers alone.
+        components = np.ascontiguousarray(found.components_, dtype=np.float32)
+        self._state = {"covered": covered, "mean": mean, "components": components}
         return FitReport(elapsed_s=time.perf_counter() - start)
 
     def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002

@@ -1,0 +1,95 @@
+"""A row whose scores and heatmaps were made elsewhere: a folder, so that any program in any language can join.
+
+    FOLDER/scores.csv             case_id,score   one line a case; higher is more abnormal
+    FOLDER/<case_id>.nii.gz       optional: the heatmap on the case's own grid, `nan` where nothing was examined
+
+``anomri benchmark … --write-cases FOLDER`` writes the cases as NIfTI files, simulated ones included, without their
+labels, together with ``folds.csv``, which says who may train for whom.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomri.benchmark.preparing import Ready, load_ready
+from anomri.core.geometry import carry_known
+from anomri.errors import InputError
+from anomri.io.formats import read_image
+
+__all__ = ["external_maps", "external_scores"]
+
+FloatMap = NDArray[np.float32]
+
+
+def external_scores(folder: Path, ready: Sequence[Ready]) -> Mapping[str, float]:
+    """Score of every case, by its id; ``inf`` and an empty cell stand for a scan that the program refused.
+
+    Raises
+    ------
+    InputError : no such table, a case without a line, or a score that is no number.
+    """
+    table = folder / "scores.csv"
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(
+            "the folder of heatmaps has no scores.csv",
+            remedy="Write one line case_id,score a case.",
+            code="external_scores",
+        ) from error
+    found: dict[str, float] = {}
+    for row in rows:
+        text = (row.get("score") or "inf").strip()
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if np.isnan(value):
+            raise InputError(
+                f"score {text!r} of {row.get('case_id')} is not a number",
+                remedy="Write inf where your program refused a scan.",
+                code="external_scores",
+            )
+        found[(row.get("case_id") or "").strip()] = value
+    missing = sorted({r.case.case_id for r in ready} - set(found))
+    if missing:
+        raise InputError(
+            f"scores.csv has no line for {len(missing)} cases, the first is {missing[0]}",
+            remedy="Score every case that --write-cases wrote.",
+            code="external_scores",
+        )
+    return {r.case.case_id: found[r.case.case_id] for r in ready}
+
+
+def external_maps(folder: Path, ready: Sequence[Ready]) -> Mapping[str, FloatMap]:
+    """Heatmap values inside the examined region of the prepared grid, where the folder has a heatmap.
+
+    A voxel the program did not examine takes the lowest value of its map: it cannot be a finding.
+
+    Raises
+    ------
+    InputError : a heatmap cannot be read, or holds no number.
+    """
+    maps: dict[str, FloatMap] = {}
+    for one in ready:
+        path = folder / f"{one.case.case_id}.nii.gz"
+        if one.file is None or not path.is_file():
+            continue
+        prepared = load_ready(one)
+        image = read_image(path)
+        carried = carry_known(image.voxels, image.geometry, prepared.scan.geometry, prepared.history.world)
+        inside = carried[prepared.region.mask]
+        if not np.isfinite(inside).any():
+            raise InputError(
+                f"the heatmap of {one.case.case_id} has no value inside the brain",
+                remedy="Write it on the case's own grid.",
+                code="external_map",
+            )
+        maps[one.case.case_id] = np.where(np.isfinite(inside), inside, np.nanmin(inside)).astype(np.float32)
+    return maps

@@ -1,0 +1,168 @@
+"""Stage 5 of a benchmark: tables, plots and pages. Every file but the costs is the same on a repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from anomri.benchmark.cases import NORMAL
+from anomri.benchmark.curves import curves
+from anomri.benchmark.evaluate import cells_of, p_values
+from anomri.benchmark.pictures import Picture, picture_of
+from anomri.benchmark.protocol import Protocol
+from anomri.benchmark.published import comparable
+from anomri.benchmark.results import Entry, Results
+from anomri.benchmark.tables import CSV_COLUMNS, csv_rows, latex, markdown, rows_for
+from anomri.io.write import write_csv, write_json, write_text
+
+__all__ = ["write_report"]
+
+_SHOWN = 6
+_HEADLINES = (
+    ("auroc", "AUROC, with 95 % intervals over subjects"),
+    ("auroc minus best baseline", "AUROC less that of the best baseline of the same column, paired"),
+    ("sensitivity at 0.05", "Sensitivity where 5 % of normal scans may be alarms"),
+    ("false alarms at 0.05", "Realised false alarms where 5 % are allowed"),
+    ("top finding in lesion", "Top finding within 5 mm of the lesion"),
+    ("chance of it", "Chance of that"),
+    ("dice, threshold from normals", "Dice at a threshold from normal scans (1 ml of false positive a scan)"),
+    ("oracle dice, pooled", "Best Dice over all thresholds, chosen on the test labels (an upper bound)"),
+    ("froc mean, false positives on normals", "Lesion sensitivity, mean over 1/8 to 8 false positives a normal scan"),
+)
+
+
+def write_report(
+    protocol: Protocol,
+    entries: Sequence[Entry],
+    table: Sequence[Results],
+    out: Path,
+    *,
+    confounds: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> tuple[Path, ...]:
+    """Write everything a reader needs.
+
+    Parameters
+    ----------
+    confounds : by cell, why its figures may show the source of the scans and not what is wrong with them.
+
+    Returns
+    -------
+    ``figures.csv``, ``scores.csv``, ``costs.csv``, ``tables.md``, ``tables.tex``, ``environment.json``,
+    ``index.html`` and one page a method.
+    """
+    cells = list(dict.fromkeys([NORMAL, *(c for r in table for c in cells_of(r))]))
+    _csv(out / "figures.csv", CSV_COLUMNS, csv_rows(entries))
+    _csv(out / "scores.csv", ("method", "normals", "seed", "case_id", "cell", "score", "refused"), _scores(table))
+    _csv(out / "costs.csv", ("method", "normals", "fits", "fit_s", "examine_s", "peak_mb"), _costs(table))
+    write_json(out / "environment.json", dict(environment))
+    tables = [(title, metric, cells) for metric, title in _HEADLINES if any(e.metric == metric for e in entries)]
+    marked = "".join(f"\n{cell}: CONFOUNDED, {why}\n" for cell, why in confounds.items())
+    write_text(
+        out / "tables.md",
+        f"# {protocol.title}\n{marked}\n"
+        + "\n".join(f"## {title}\n\n{markdown(entries, metric, cells)}" for title, metric, _ in tables),
+    )
+    write_text(
+        out / "tables.tex",
+        "\n".join(f"% {title}\n{latex(entries, metric, cells)}" for title, metric, _ in tables),
+    )
+    pages = {f"{r.row.name}{'' if r.normals is None else f' ({r.normals})'}": r for r in table if not r.row.baseline}
+    links = {name: f"method-{number}.html" for number, name in enumerate(pages, start=1)}
+    templates = Environment(
+        loader=PackageLoader("anomri.benchmark", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name, results in pages.items():
+        write_text(
+            out / links[name],
+            templates.get_template("method.html.jinja").render(
+                protocol=protocol,
+                name=name,
+                missed=worst_misses(results),
+                alarms=worst_alarms(results),
+                refused=results.refused,
+            ),
+        )
+    write_text(
+        out / "index.html",
+        templates.get_template("benchmark.html.jinja").render(
+            protocol=protocol,
+            tables=[(title, rows_for(entries, metric, cells)) for title, metric, _ in tables],
+            curves=curves(protocol, table),
+            links=links,
+            confounds=confounds,
+            published=comparable(protocol.name),
+            costs=_costs(table),
+            environment=environment,
+            subjects=len({r.case.subject for r in table[0].ready}),
+            normals=sum(not r.case.abnormal for r in table[0].ready),
+        ),
+    )
+    names = ("figures.csv", "scores.csv", "costs.csv", "tables.md", "tables.tex", "environment.json", "index.html")
+    return tuple(out / name for name in (*names, *links.values()))
+
+
+def _csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    write_csv(path, (dict(zip(columns, row, strict=True)) for row in rows), columns)
+
+
+def worst_misses(results: Results) -> list[Picture]:
+    """The abnormal cases that look most normal: largest p, lowest score first; refused ones are no misses."""
+    seed = next(iter(results.scores))
+    cases = [r for r in results.ready if r.case.abnormal and np.isfinite(results.scores[seed][r.case.case_id])]
+    return _pictures(results, seed, cases, most_normal=True)
+
+
+def worst_alarms(results: Results) -> list[Picture]:
+    """The normal cases that look most abnormal."""
+    seed = next(iter(results.scores))
+    cases = [r for r in results.ready if not r.case.abnormal and np.isfinite(results.scores[seed][r.case.case_id])]
+    return _pictures(results, seed, cases, most_normal=False)
+
+
+def _pictures(results: Results, seed: int, cases: Sequence[object], *, most_normal: bool) -> list[Picture]:
+    ready = {r.case.case_id: r for r in results.ready}
+    names = [r.case.case_id for r in results.ready if r in cases]
+    p = dict(zip(names, p_values(results, seed, names), strict=True))
+    sign = -1.0 if most_normal else 1.0
+    ranked = sorted(names, key=lambda name: (sign * p[name], -sign * results.scores[seed][name], name))
+    return [picture_of(ready[name], results, seed, p_value=p[name]) for name in ranked[:_SHOWN]]
+
+
+def _scores(table: Sequence[Results]) -> list[tuple[object, ...]]:
+    return [
+        (
+            r.row.name,
+            "all" if r.normals is None else r.normals,
+            seed,
+            one.case.case_id,
+            one.case.cell,
+            f"{found[one.case.case_id]:.9g}",
+            r.refused.get(one.case.case_id, ""),
+        )
+        for r in table
+        for seed, found in r.scores.items()
+        for one in r.ready
+    ]
+
+
+def _costs(table: Sequence[Results]) -> list[tuple[object, ...]]:
+    return [
+        (
+            r.row.name,
+            "all" if r.normals is None else r.normals,
+            len(r.costs),
+            f"{np.mean([c.fit_s for c in r.costs]):.2f}",
+            f"{np.mean([c.examine_s for c in r.costs]):.3f}",
+            f"{max(c.peak_mb for c in r.costs):.0f}",
+        )
+        for r in table
+        if r.costs
+    ]

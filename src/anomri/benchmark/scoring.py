@@ -1,0 +1,275 @@
+"""Stages 2 and 3 of a benchmark: fit every method on the normals of each fold, then score every case of that fold.
+
+A fold's scores go to one JSON file and, where truth masks exist, its maps to one safetensors file beside it; both are
+named by the digest of all that decided them, so that a killed run goes on and a new row leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save as save_tensors
+
+from anomri.benchmark.preparing import Ready, load_ready
+from anomri.benchmark.protocol import MethodRow, Protocol
+from anomri.core.prepared import Prepared
+from anomri.datasets.splits import folds_by_subject
+from anomri.errors import DataLeak
+from anomri.io.write import write_bytes, write_json
+from anomri.methods import METHODS, load_method
+from anomri.pipeline.ensemble import Fitted, fit_branches
+from anomri.pipeline.fit import FOLDS
+from anomri.pipeline.specs import BranchSpec, branch_specs
+from anomri.scope import fit_scope, second_look
+
+__all__ = ["Cost", "Fold", "Job", "Scored", "fit_and_score", "jobs_of", "split", "verify_apart"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Who trains and who is scored in one fold."""
+
+    number: int
+    train: tuple[Ready, ...]
+    test: tuple[Ready, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One fit and the scores it gives."""
+
+    row: MethodRow
+    seed: int
+    normals: int | None
+    fold: Fold
+    recipe_sha256: str
+    folder: Path
+    maps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a job took; differs from run to run and stays out of every other table."""
+
+    fit_s: float
+    examine_s: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of one job.
+
+    Parameters
+    ----------
+    scores : by case id; +inf where the scan was refused.
+    refused : why, by case id.
+    calibration : out-of-fold scores of the training normals, where the protocol varies their number; empty otherwise.
+    maps : file of the maps; None where none were asked for, or the method does not localise.
+    """
+
+    job: Job
+    scores: Mapping[str, float]
+    refused: Mapping[str, str]
+    calibration: tuple[float, ...]
+    maps: Path | None
+    cost: Cost
+
+
+def split(protocol: Protocol, ready: Sequence[Ready]) -> tuple[Fold, ...]:
+    """Folds by subject over all sets together.
+
+    Raises
+    ------
+    DataLeak : a subject stands on both sides, or one image under two subjects.
+    """
+    numbers = folds_by_subject([r.case.subject for r in ready], protocol.folds, seed=protocol.split_seed)
+    folds = []
+    for fold in range(protocol.folds):
+        train = tuple(
+            r for r, n in zip(ready, numbers, strict=True) if n != fold and r.case.trains and r.file is not None
+        )
+        test = tuple(r for r, n in zip(ready, numbers, strict=True) if n == fold)
+        verify_apart(train, test)
+        folds.append(Fold(fold, train, test))
+    return tuple(folds)
+
+
+def verify_apart(train: Sequence[Ready], test: Sequence[Ready]) -> None:
+    """No subject and no image on both sides of a split.
+
+    Raises
+    ------
+    DataLeak : there is one.
+    """
+    both = sorted({r.case.subject for r in train} & {r.case.subject for r in test})
+    if both:
+        raise DataLeak(
+            f"subject {both[0]} stands in training and test", remedy="Split by subject.", code="subject_on_both_sides"
+        )
+    images = {r.key: r.case.case_id for r in train}
+    for r in test:
+        if r.key in images:
+            raise DataLeak(
+                f"{r.case.case_id} and {images[r.key]} are one image, in training and in test",
+                remedy="Remove the duplicate.",
+                code="duplicate",
+            )
+
+
+def jobs_of(
+    protocol: Protocol, row: MethodRow, folds: Sequence[Fold], *, recipe_sha256: str, folder: Path
+) -> tuple[Job, ...]:
+    """All fits of a row: a method without randomness runs one seed, unless the seed draws the normals."""
+    random = any(METHODS[name].needs_torch for name in row.methods)
+    seeds = protocol.seeds if random or protocol.normals is not None else protocol.seeds[:1]
+    maps = any(r.truth is not None for fold in folds for r in fold.test)
+    return tuple(
+        Job(row, seed, normals, fold, recipe_sha256, folder, maps)
+        for normals in (protocol.normals if protocol.normals is not None else (None,))
+        for seed in seeds
+        for fold in folds
+    )
+
+
+def fit_and_score(
+    jobs: Sequence[Job], *, processes: int, fit_only: bool, report: Callable[[str], None]
+) -> tuple[Scored, ...]:
+    """Run all jobs; with `fit_only` train what has to be trained and score nothing.
+
+    Parameters
+    ----------
+    processes : jobs at a time; each computes with one thread.
+    """
+    done = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for number, scored in enumerate(pool.map(_run, jobs, [fit_only] * len(jobs)), start=1):
+            job = jobs[number - 1]
+            some = "" if job.normals is None else f", {job.normals} normals"
+            report(f"[{number}/{len(jobs)}] {job.row.name}, seed {job.seed}{some}, fold {job.fold.number + 1}")
+            if scored is not None:
+                done.append(scored)
+    return tuple(done)
+
+
+def _run(job: Job, fit_only: bool) -> Scored | None:
+    specs, _ = branch_specs(
+        job.row.methods,
+        job.row.presets if job.row.presets else [None] * len(job.row.methods),
+        {name: json.dumps(value) for name, value in job.row.settings.items()},
+    )
+    train = _drawn(job)
+    fit_folder = job.folder / "fits" / f"{job.row.name}-{_key(job, specs, train)}"
+    kept = fit_folder / f"scores-{_tests(job)}.json"
+    if not kept.is_file():
+        scans = [load_ready(r) for r in train]
+        fitted, fit_s = _fitted(job, specs, scans, fit_folder)
+        if fit_only:
+            return None
+        calibration = [] if job.normals is None else _out_of_fold(job, specs, scans, fit_folder)
+        _score(job, fitted, scans, kept, fit_s, calibration)
+    elif fit_only:
+        return None
+    known = json.loads(kept.read_text())
+    maps = kept.with_suffix(".safetensors")
+    return Scored(
+        job,
+        {case: float(score) for case, score in known["scores"].items()},
+        known["refused"],
+        tuple(known["calibration"]),
+        maps if known["maps"] else None,
+        Cost(**known["cost"]),
+    )
+
+
+def _drawn(job: Job) -> tuple[Ready, ...]:
+    """The training scans: all of the fold, or those of the first `normals` subjects in an order the seed draws."""
+    if job.normals is None:
+        return job.fold.train
+    subjects = sorted({r.case.subject for r in job.fold.train})
+    order = np.random.default_rng([job.seed, job.fold.number]).permutation(len(subjects))
+    chosen = {subjects[i] for i in order[: job.normals]}
+    return tuple(r for r in job.fold.train if r.case.subject in chosen)
+
+
+def _key(job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready]) -> str:
+    parts = [f"{s.method}:{load_method(s.method).version}:{s.config.model_dump_json()}" for s in specs]
+    parts += [str(job.seed), job.recipe_sha256, *sorted(r.key for r in train)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _tests(job: Job) -> str:
+    text = "\n".join(f"{r.case.case_id}:{r.key}" for r in job.fold.test)
+    return hashlib.sha256(f"{text}|{job.maps}".encode()).hexdigest()[:24]
+
+
+def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> tuple[Fitted, float]:
+    fabric = None
+    if any(METHODS[spec.method].needs_torch for spec in specs):
+        from anomri.training.fabric import make_fabric  # brings torch
+
+        fabric = make_fabric("auto")
+    cost = folder / "fit.json"
+    start = time.perf_counter()
+    fitted = fit_branches(specs, train, seed=job.seed, fabric=fabric, folder=folder, recipe_sha256=job.recipe_sha256)
+    if not cost.is_file():
+        write_json(cost, {"fit_s": time.perf_counter() - start})
+    return fitted, float(json.loads(cost.read_text())["fit_s"])
+
+
+def _out_of_fold(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> list[float]:
+    """What `anomri fit` calibrates on: each training scan scored by a model of the others."""
+    subjects = [p.subject for p in train]
+    numbers = folds_by_subject(subjects, min(FOLDS, len(set(subjects))), seed=job.seed)
+    scores = []
+    for fold in sorted(set(numbers)):
+        others = [p for p, n in zip(train, numbers, strict=True) if n != fold]
+        fitted, _ = _fitted(job, specs, others, folder / f"inner-{fold}")
+        scores += [fitted.read(p, seed=job.seed).score for p, n in zip(train, numbers, strict=True) if n == fold]
+    return scores
+
+
+def _score(
+    job: Job, fitted: Fitted, train: Sequence[Prepared], kept: Path, fit_s: float, calibration: Sequence[float]
+) -> None:
+    scope = fit_scope(train) if train[0].scan.geometry.shape[2] > 1 else None
+    scores: dict[str, float] = {}
+    refused: dict[str, str] = {}
+    maps: dict[str, NDArray[np.float16]] = {}
+    seconds = 0.0
+    for ready in job.fold.test:
+        name = ready.case.case_id
+        prepared = None if ready.file is None else load_ready(ready)
+        reasons = [ready.refused] if prepared is None else ([] if scope is None else second_look(prepared, scope))
+        if prepared is None or reasons:
+            scores[name], refused[name] = float("inf"), "; ".join(reasons)
+            continue
+        start = time.perf_counter()
+        reading = fitted.read(prepared, seed=job.seed)
+        seconds += time.perf_counter() - start
+        scores[name] = reading.score
+        if job.maps and reading.map is not None and (ready.truth is not None or not ready.case.abnormal):
+            maps[name] = reading.map[prepared.region.mask].astype(np.float16)
+    if maps:
+        write_bytes(kept.with_suffix(".safetensors"), save_tensors(maps))
+    judged = max(1, len(scores) - len(refused))
+    cost = {
+        "fit_s": fit_s,
+        "examine_s": seconds / judged,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
+    }
+    # JSON has no infinity: text is exact and reads back as a float.
+    texts = {name: repr(float(score)) for name, score in scores.items()}
+    write_json(
+        kept, {"scores": texts, "refused": refused, "maps": bool(maps), "cost": cost, "calibration": list(calibration)}
+    )
