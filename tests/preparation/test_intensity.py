@@ -8,12 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomri.errors import InputError, PreparationFailed
-from anomri.preparation.intensity import LANDMARK_PERCENTILES, normalise, verify_landmarks
+from anomri.preparation.intensity import LANDMARK_PERCENTILES, from_zero, normalise, verify_landmarks
 
 # 0, 1, … 100 inside the mask, so that percentile p is p.
 VOXELS = np.concatenate([np.arange(101.0), [-7.0, 400.0, 50.0]]).astype(np.float32).reshape(104, 1, 1)
 MASK = (np.arange(104) < 101).reshape(104, 1, 1)
 LANDMARKS = tuple(2.0 * p + 10 for p in LANDMARK_PERCENTILES)
+
+
+def test_a_scan_whose_values_begin_at_0_stays_as_it_is():
+    rippled = np.where(np.arange(104) % 25 == 0, np.float32(-3.0), VOXELS.ravel()).reshape(VOXELS.shape)
+    for voxels in (VOXELS, rippled):
+        same, added = from_zero(voxels, MASK)
+        assert same is voxels
+        assert added == 0.0
+
+
+def test_a_scan_normalised_before_begins_at_0_again_and_keeps_its_contrast():
+    scores = np.where(MASK, (VOXELS - 50.0) / 29.0, np.float32(0.0)).astype(np.float32)
+    lifted, added = from_zero(scores, MASK)
+    assert added == pytest.approx(50.0 / 29.0, rel=0.01)
+    assert (lifted[~MASK] == 0).all()
+    np.testing.assert_allclose(lifted[MASK] * 29.0, VOXELS[MASK], atol=0.11)
 
 
 def test_percentiles_become_a_tenth_and_one():

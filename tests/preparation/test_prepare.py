@@ -104,6 +104,17 @@ def test_a_mask_that_says_the_same_gives_the_same_scan(prepared, made_brain, qui
     assert set(timings) == {s.name for s in given.history.steps}
 
 
+def test_a_scan_normalised_before_is_prepared_as_if_it_had_not_been(prepared, made_brain, quick):
+    voxels, brain = made_brain.scan.voxels, prepared.brain.mask
+    scores = np.where(brain, (voxels - voxels[brain].mean()) / voxels[brain].std(), 0.0)
+    found = prepare(with_voxels(made_brain.scan, scores), quick)
+    np.testing.assert_array_equal(found.brain.mask, brain)
+    assert found.history.measured("zero", "added") > 1.0
+    both = found.inside.mask & prepared.inside.mask
+    assert both.sum() > 0.98 * prepared.inside.mask.sum()
+    assert np.abs(found.scan.voxels - prepared.scan.voxels)[both].mean() < 0.01
+
+
 def test_a_mask_on_another_grid_is_refused(made_brain, quick):
     scan = made_brain.scan
     moved = scan.geometry.affine.copy()

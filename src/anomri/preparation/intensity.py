@@ -14,12 +14,33 @@ from numpy.typing import NDArray
 
 from anomri.errors import InputError, PreparationFailed
 
-__all__ = ["LANDMARK_PERCENTILES", "VERSION", "normalise", "verify_landmarks"]
+__all__ = ["LANDMARK_PERCENTILES", "VERSION", "from_zero", "normalise", "verify_landmarks"]
 
-VERSION = 1
+VERSION = 2
 LANDMARK_PERCENTILES = (1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 99.0)
 
+# A few negative voxels are ripples of a resampling; more are a scan that was normalised before.
+_MOST_NEGATIVE = 0.05
+_DARKEST_PERCENTILE = 0.1
+
 Kind = Literal["percentile", "zscore", "histogram", "minmax"]
+
+
+def from_zero(voxels: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float]:
+    """A scan that was normalised before (z-scores), on a scale that begins at 0 again; any other as it is.
+
+    Metrics and bias correction need a scale on which twice the value is twice the signal. Its zero is lost, and the
+    darkest voxels, which are close to it, take its place.
+
+    Returns
+    -------
+    (X, Y, Z) voxels, 0 outside the mask, and what was added: 0 where nothing had to be.
+    """
+    inside = voxels[mask]
+    if np.count_nonzero(inside < 0) <= _MOST_NEGATIVE * inside.size:
+        return voxels, 0.0
+    darkest = np.float32(np.percentile(inside, _DARKEST_PERCENTILE))
+    return np.where(mask, np.maximum(voxels - darkest, np.float32(0.0)), np.float32(0.0)), -float(darkest)
 
 
 def normalise(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from anomri.core.geometry import Geometry, orientation_code
+from anomri.core.geometry import Geometry, ras_axes
 
 __all__ = ["VERSION", "orient"]
 
@@ -22,17 +22,7 @@ def orient(
     Voxels and mask (X, Y, Z) with X growing to the right, Y to the front, Z to the head; the grid that makes every
     voxel keep its place in the world.
     """
-    code = orientation_code(geometry.affine)
-    order = tuple(next(i for i, c in enumerate(code) if c in pair) for pair in ("RL", "AP", "SI"))
-    flips = tuple(axis for axis in range(3) if code[order[axis]] in "LPI")
-    turn = np.zeros((4, 4))
-    turn[3, 3] = 1.0
-    for new, old in enumerate(order):
-        last = geometry.shape[old] - 1
-        turn[old, new] = -1.0 if new in flips else 1.0
-        turn[old, 3] = last if new in flips else 0.0
-    shape = tuple(geometry.shape[old] for old in order)
-    after = Geometry((shape[0], shape[1], shape[2]), geometry.affine @ turn)
+    order, flips, after = ras_axes(geometry)
     return (
         np.ascontiguousarray(np.flip(voxels.transpose(order), flips)),
         np.ascontiguousarray(np.flip(mask.transpose(order), flips)),

@@ -166,6 +166,9 @@ def prepare(
     track = Track(scan.geometry, timings)
     brain = _brain(scan, mask, track)
     native, inside, geometry = _cut_out(scan, brain, track)
+    native, added = intensity_step.from_zero(native, inside)
+    if added:
+        track.step("zero", intensity_step.VERSION, value_change="the darkest value set to 0", added=added)
     world = _registered(native, inside, geometry, recipe, track)
     quality = _measured(native, inside, geometry, track)
     if recipe.bias:
