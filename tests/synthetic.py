@@ -44,13 +44,17 @@ def _person(rng: np.random.Generator, anatomy: np.ndarray, number: int) -> Prepa
     digest = hashlib.sha256(voxels.tobytes()).hexdigest()
     grid = Grid.of(GRID)
     return Prepared(
-        scan=Scan(voxels, GRID, f"person-{number}", Source("array", "synthetic 1", digest, "RAS"), "T1w"),
+        scan=Scan(voxels, GRID, f"person-{number}", Source("array", "synthetic 1", digest, digest, "RAS"), "T1w"),
         region=Region(ndimage.binary_erosion(inside, iterations=2), GRID, "examined", "synthetic"),
         history=History(steps=(Step(name="synthetic", version=1, before=grid, after=grid),)),
         quality=_quality(rng),
         brain=Region(inside, GRID, "brain", "synthetic"),
         inside=Region(inside, GRID, "brain", "synthetic"),
-        covariates={"age": float(rng.uniform(20, 80)), "sex": float(rng.integers(2))},
+        covariates={
+            "age": float(rng.uniform(20, 80)),
+            "sex": float(rng.integers(2)),
+            "position": float(rng.uniform()),
+        },
         subject=f"person-{number}",
     )
 
@@ -75,5 +79,6 @@ def with_lesion(prepared: Prepared, strength: float, seed: int) -> Prepared:
     away_mm = 2.0 * np.linalg.norm(np.indices(SHAPE) - centre[:, None, None, None], axis=0)
     blob = 1.0 / (1.0 + np.exp((away_mm - 5.0) / 0.8))
     voxels = np.where(prepared.inside.mask, prepared.scan.voxels + strength * blob, 0.0).astype(np.float32)
-    source = dataclasses.replace(prepared.scan.source, sha256=hashlib.sha256(voxels.tobytes()).hexdigest())
+    digest = hashlib.sha256(voxels.tobytes()).hexdigest()
+    source = dataclasses.replace(prepared.scan.source, sha256=digest, image_sha256=digest)
     return dataclasses.replace(prepared, scan=dataclasses.replace(prepared.scan, voxels=voxels, source=source))

@@ -26,7 +26,7 @@ from anomri.core.prepared import Prepared
 from anomri.core.scan import Scan
 from anomri.errors import InputError
 from anomri.io.write import write_bytes, write_json
-from anomri.pipeline.store import load_prepared, save_prepared
+from anomri.pipeline.store import STORE_VERSION, load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
 from anomri.scope import first_look
 from anomri.simulate import KINDS, Simulated, corrupt, lesion
@@ -144,7 +144,7 @@ class _Task:
 
 
 def _key(case: Case, digests: Mapping[Path, str], recipe: Recipe) -> str:
-    parts = [digests[case.path], recipe.sha256]
+    parts = [digests[case.path], recipe.sha256, str(STORE_VERSION)]
     if case.truth is not None:
         parts.append(hashlib.sha256(case.truth.read_bytes()).hexdigest())
     if case.defect is not None:

@@ -80,6 +80,15 @@ METHODS: dict[str, Entry] = {
     "baseline-sharpness": Entry(
         "anomri.methods.baselines", "Sharpness", ("baseline-sharpness",), "noise, sharpness and entropy"
     ),
+    "equalised": Entry(
+        "anomri.methods.equalised",
+        "Equalised",
+        ("equalised", "equalised-both"),
+        "rank of the intensity within the scan",
+    ),
+    "baseline-position": Entry(
+        "anomri.methods.baselines", "Position", ("baseline-position",), "position of a slice in its stack"
+    ),
     "baseline-asymmetry": Entry(
         "anomri.methods.baselines", "Asymmetry", ("baseline-asymmetry",), "left–right differences"
     ),

@@ -7,15 +7,17 @@
     B6  Asymmetry     |x − mirrored x|                           lesions of one side
     B7  BlurResidual  |x − blurred x|                            what a blurry autoencoder gives for free
     B8  Gradient      size of the gradient                       what an edge detector gives for free
+    B11 Position      where a slice lies in its stack            a data set that labels by position
 
-B1–B3 measure a few numbers; the score is the root mean square of their deviations from the normals. B6–B8 make a map,
-smooth it and count, voxel by voxel, by how many spreads it exceeds the normals; the score is the mean of the map's
+B1–B3 and B11 measure a few numbers; the score is the root mean square of their deviations from the normals. B6–B8 make
+a map, smooth it and count, voxel by voxel, by how many spreads it exceeds the normals; the score is the mean of the map's
 largest values. A deviation is (value − median) / spread, spread = 1.4826 · MAD with a floor.
 
 References
 ----------
 Meissen F., Kaissis G., Rueckert D., "Challenging current semi-supervised anomaly segmentation methods for brain MRI",
-BrainLes 2021: how far maps as simple as these go. B5, the voxel-wise atlas, is the method `zatlas`.
+BrainLes 2021: how far maps as simple as these go. B4, B5 and B10 are
+the methods `equalised`, `zatlas` and `pca`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,17 @@ from anomri.methods.method import Config, FitReport, MetricName, Preset, require
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["PRESETS", "Asymmetry", "BlurResidual", "Constant", "Gradient", "Intensity", "Sharpness", "Volume"]
+__all__ = [
+    "PRESETS",
+    "Asymmetry",
+    "BlurResidual",
+    "Constant",
+    "Gradient",
+    "Intensity",
+    "Position",
+    "Sharpness",
+    "Volume",
+]
 
 FloatMap = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -115,6 +127,10 @@ class MapConfig(Config):
     coverage: float = Field(default=0.8, gt=0.0, le=1.0)
     top_fraction: float = Field(default=0.01, gt=0.0, le=1.0)
     least_normals: int = Field(default=5, ge=2)
+
+
+class PositionConfig(FeatureConfig):
+    """See `FeatureConfig`."""
 
 
 class BlurConfig(MapConfig):
@@ -287,6 +303,16 @@ class Sharpness(_Features):
         return {}
 
 
+class Position(_Features):
+    """B11: where a slice lies in its stack, and nothing of what it shows."""
+
+    config_type: ClassVar[type[Config]] = PositionConfig
+
+    def measure(self, prepared: Prepared) -> dict[str, float]:
+        """Position of the slice, 0 to 1; `nan` where the data set does not say."""
+        return {"position": prepared.covariates.get("position", float("nan"))}
+
+
 # B6–B8: a map
 
 
@@ -374,9 +400,17 @@ class Gradient(_Deviation):
 
     def measure(self, prepared: Prepared) -> tuple[FloatMap, Mask]:
         """|∇x| by central differences, per mm; known where all six neighbours are brain."""
-        slopes = np.gradient(prepared.scan.voxels, *prepared.scan.geometry.spacing_mm)
+        voxels, brain = prepared.scan.voxels, prepared.inside.mask
+        # A single slice has no slope across it.
+        axes = [axis for axis, n in enumerate(voxels.shape) if n > 1]
+        spacing = [prepared.scan.geometry.spacing_mm[axis] for axis in axes]
+        slopes = np.gradient(voxels, *spacing, axis=axes)
         steepness = np.sqrt(np.sum([np.square(s) for s in slopes], axis=0)).astype(np.float32)
-        return steepness, ndimage.binary_erosion(prepared.inside.mask)
+        known = brain
+        for axis in axes:
+            line = np.ones([3 if a == axis else 1 for a in range(3)], dtype=bool)
+            known = known & ndimage.binary_erosion(brain, line)
+        return steepness, known
 
 
 # Voxels
@@ -404,6 +438,7 @@ PRESETS: dict[str, Preset] = {
     "baseline-volume": _preset(VolumeConfig(), "size and shape of the mask"),
     "baseline-intensity": _preset(IntensityConfig(), "mean, spread and quantiles of the intensities"),
     "baseline-sharpness": _preset(SharpnessConfig(), "noise, sharpness and entropy"),
+    "baseline-position": _preset(PositionConfig(), "position of a slice in its stack"),
     "baseline-asymmetry": _preset(MapConfig(), "left–right differences"),
     "baseline-blur": _preset(BlurConfig(), "residual of a blur of 2 voxels"),
     "baseline-blur-4": _preset(BlurConfig(blur_voxels=4.0), "residual of a blur of 4 voxels"),
