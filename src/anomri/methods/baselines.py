@@ -9,9 +9,9 @@
     B8  Gradient      size of the gradient                       what an edge detector gives for free
     B11 Position      where a slice lies in its stack            a data set that labels by position
 
-B1–B3 and B11 measure a few numbers; the score is the root mean square of their deviations from the normals. B6–B8 make
-a map, smooth it and count, voxel by voxel, by how many spreads it exceeds the normals; the score is the mean of the map's
-largest values. A deviation is (value − median) / spread, spread = 1.4826 · MAD with a floor.
+B1–B3 and B11 measure a few numbers; the score is the root mean square of their deviations from the normals. B6–B8
+make a map, smooth it and count, voxel by voxel, by how many spreads it exceeds the normals; the score is the mean of
+the map's largest values. A deviation is (value − median) / spread, spread = 1.4826 · MAD with a floor.
 
 References
 ----------
