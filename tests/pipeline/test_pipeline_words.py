@@ -9,7 +9,7 @@ import pytest
 from anomri.calibration import Calibration, Normal
 from anomri.core.result import Driver, Finding
 from anomri.models import Card
-from anomri.pipeline.words import deviations, judged_reason
+from anomri.pipeline.words import deviations, judged_reason, limits
 from anomri.quality import METRICS
 
 NAMES = sorted(METRICS)[:5]
@@ -54,9 +54,13 @@ def local_driver(share: float = 1.0) -> Driver:
 
 def reason(score: float, drivers: tuple[Driver, ...], findings: tuple[Finding, ...] = (), **more: Any) -> str:
     judgement = CALIBRATION.judge(score)
-    given = {"in_training": False, "in_calibration": False, "site_calibrated": False} | more
-    card = given.pop("card", CARD)
-    return judged_reason(judgement.verdict, judgement, score, drivers, findings, card, **given)
+    given = {"in_training": False, "in_calibration": False, "verdict": judgement.verdict} | more
+    return judged_reason(given.pop("verdict"), judgement, score, drivers, findings, **given)
+
+
+def limiting(score: float = 5.5, **more: Any) -> tuple[str, ...]:
+    given = {"age": None, "known": False, "site_calibrated": False, "full_head": False, "card": CARD} | more
+    return limits(CALIBRATION.judge(score, given.pop("rate", 0.2)), given.pop("card"), **given)
 
 
 def test_the_three_most_deviating_metrics_are_named_strongest_first_on_either_side():
@@ -94,17 +98,52 @@ def test_an_alarm_says_what_drove_it():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({}, "calibrated on one scanner"),
-        ({"site_calibrated": True}, None),
-        ({"card": CARD.model_copy(update={"single_site": False})}, None),
+        ({}, None),
         ({"in_training": True, "in_calibration": True}, "judged by a model that had not seen it"),
-        ({"in_training": True, "site_calibrated": True}, "more normal than it may be"),
-        ({"in_calibration": True, "site_calibrated": True}, "normal scans that the model was calibrated on"),
+        ({"in_training": True}, "more normal than it may be"),
+        ({"in_calibration": True}, "normal scans that the model was calibrated on"),
     ],
 )
-def test_what_limits_the_verdict_is_said_last(more, said):
+def test_that_the_model_knows_the_scan_is_said_last(more, said):
     text = reason(5.5, (local_driver(),), **more)
     if said is None:
         assert text.endswith("normal scans.")
     else:
         assert said in text.split("normal scans.", 1)[1]
+
+
+def test_a_verdict_held_back_says_so_and_why():
+    text = reason(99.0, (local_driver(),), (FINDING,), verdict="warn")
+    assert "score is that of a fail" in text
+    assert "held at warn" in text
+    assert "not skull-stripped" in text
+    assert "held" not in reason(99.0, (local_driver(),), (FINDING,))
+
+
+def test_a_metric_within_its_range_is_not_said_to_be_out_of_it():
+    inside = quality_driver().metrics[0].model_copy(update={"value": 1.5})
+    text = reason(99.0, (quality_driver().model_copy(update={"metrics": (inside,)}),))
+    assert "in its combination" in text
+    assert "usually means" not in text
+
+
+def test_nothing_limits_a_scan_like_the_normals():
+    assert limiting(site_calibrated=True) == ()
+    assert limiting(known=True) == ()
+    assert limiting(card=CARD.model_copy(update={"single_site": False})) == ()
+    aged = CARD.model_copy(update={"age_range": (20.0, 50.0)})
+    assert limiting(card=aged, age=30.0, known=True) == ()
+    assert limiting(card=aged, known=True) == ()
+
+
+def test_what_limits_a_verdict_is_said_the_heaviest_first():
+    card = CARD.model_copy(update={"age_range": (20.0, 50.0)})
+    scanner, head, rate, age = limiting(card=card, age=80.0, full_head=True, rate=0.1)
+    assert "one scanner" in scanner
+    assert "at most warn" in head
+    assert "0.1" in rate
+    assert "80 years old; the model's normals are 20 to 50" in age
+
+
+def test_a_cap_that_took_effect_is_in_the_reason_alone():
+    assert not any("at most warn" in said for said in limiting(score=99.0, full_head=True))

@@ -96,8 +96,8 @@ def result_of(**changes: Any) -> Result:
         "reference_scores": tuple(sorted(float(v) for v in rng.gamma(9.0, 0.3, size=45))),
         "thresholds": Thresholds(warn=4.0, fail=4.6, warn_rate=0.1, fail_rate=0.05, finding_level=4.5),
         "drivers": (
-            Driver(kind="local", branch="zatlas", share=0.63, score=7.9),
-            Driver(kind="quality", branch="iqm1c", share=0.37, score=4.4, metrics=METRICS),
+            Driver(kind="local", branch="zatlas", share=0.63, score=7.9, standardised=6.2),
+            Driver(kind="quality", branch="iqm1c", share=0.37, score=4.4, standardised=3.6, metrics=METRICS),
         ),
         "quality": {"cjv": 0.71, "efc": 0.61, "snr_wm": 9.1, "fwhm_avg": 3.1, "qi_1": None, "wm2max": 0.62},
         "notes": ("The intensity was scaled by the file's slope.",),
@@ -121,7 +121,11 @@ def outcome_of_arrays(
         "slice_axis": axis,
     }
     scan = Scan(
-        voxels.astype(np.float32), geometry, "sub-17_T1w", Source("array", "test", "c" * 64, "LAS"), sequence="T1w"
+        voxels.astype(np.float32),
+        geometry,
+        "sub-17_T1w",
+        Source("array", "test", "c" * 64, "LAS"),
+        sequence="T1w",
     )
     return Outcome(
         result=result_of(**{**fields, **changes}),

@@ -122,7 +122,7 @@ def test_too_few_normals_have_no_threshold_and_are_told_how_many_it_takes() -> N
 
 @pytest.mark.parametrize(
     ("interval", "words"),
-    [((2.0, np.inf), "above 2.00"), ((-np.inf, 3.0), "below 3.00"), ((-np.inf, np.inf), "abnormal above 4.10")],
+    [((2.0, np.inf), "above 2.00"), ((-np.inf, 3.0), "below 3.00"), ((-np.inf, np.inf), "fail above 4.10")],
 )
 def test_an_end_that_the_normals_cannot_bound_is_not_a_number(interval: tuple[float, float], words: str) -> None:
     html = fit_page(facts(fail_interval=interval))

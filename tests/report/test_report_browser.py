@@ -150,6 +150,22 @@ def test_a_finding_and_a_slice_lead_to_their_place(browser: Any, make_outcome: M
     assert at(browser) == start
 
 
+def test_a_peak_below_the_level_is_shown_by_starting_lower(browser: Any, make_outcome: Make, tmp_path: Path) -> None:
+    limits = make_outcome().result.thresholds
+    assert limits is not None
+    quiet = make_outcome(findings=(), thresholds=limits.model_copy(update={"finding_level": 10.0}))
+    opened(browser, quiet, tmp_path)
+    start = at(browser)
+    nx, ny, _ = (int(n) for n in browser.value("data.shape.join()").split(","))
+    here = ((nx - 0.5 - start[0]) / nx, (ny - 0.5 - start[1]) / ny)
+    assert np.ptp(pixel(browser, "axial", *here)[:3]) == 0
+    browser.value(f"document.querySelector('{canvas('axial')}').focus()")
+    browser.press("PageUp")
+    browser.click(*browser.centre_of("[data-reveal]"))
+    assert at(browser) == start
+    assert np.ptp(pixel(browser, "axial", *here)[:3]) > 60
+
+
 def test_the_expected_image_is_hidden_where_there_is_none(browser: Any, make_outcome: Make, tmp_path: Path) -> None:
     outcome = make_outcome()
     opened(browser, Outcome(outcome.result, outcome.scan, None, outcome.brain), tmp_path)

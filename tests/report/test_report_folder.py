@@ -80,7 +80,7 @@ def test_a_refused_scan_comes_back(make_refused: Callable[..., Result], tmp_path
 def test_any_image_may_be_missing(make_outcome: Make, tmp_path: Path, lost: str) -> None:
     folder = saved(make_outcome(), tmp_path / "out")
     (folder / lost).unlink()
-    assert "Abnormal" in scan_page(outcome_of(folder))
+    assert "Fail <span" in scan_page(outcome_of(folder))
 
 
 @pytest.mark.parametrize("lost", ["maps/examined.nii.gz", LAYERS])

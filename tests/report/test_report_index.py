@@ -21,9 +21,9 @@ def rows_of(make_result: MakeResult, make_refused: MakeResult) -> list[IndexRow]
 def test_the_summary_tells_what_to_expect_of_normals(make_result: MakeResult, make_refused: MakeResult) -> None:
     html = index_page(rows_of(make_result, make_refused))
     low, high = stats.binom.ppf([0.025, 0.975], 20, 0.05)
-    assert "1 abnormal, 2 borderline, 17 normal, 1 not judged" in html
+    assert "1 fail, 2 warn, 17 pass, 1 not judged" in html
     assert "Of 21 scans, 20 were judged and 1 refused" in html
-    assert f"about 1.0 (usually {low:.0f} to {high:.0f}) abnormal verdicts; there is <strong>1</strong>" in html
+    assert f"about 1.0 (usually {low:.0f} to {high:.0f}) would fail; <strong>1</strong> does" in html
     assert "about 2.0" in html
     assert "<strong>3</strong> found" in html
 
@@ -65,7 +65,21 @@ def test_a_run_of_refusals_only(make_refused: MakeResult) -> None:
 
 
 def test_an_empty_run_has_a_page() -> None:
-    assert "0 abnormal" in index_page([])
+    assert "0 fail" in index_page([])
+
+
+def test_what_limits_all_verdicts_is_told_once(make_result: MakeResult, make_refused: MakeResult) -> None:
+    notes = [("of all", "of one"), ("of all",), ("of all",)]
+    rows = [IndexRow.of(make_result(scan_id=f"s{i}", notes=found), f"s{i}") for i, found in enumerate(notes)]
+    html = index_page([*rows, IndexRow.of(make_refused(notes=("of the refused",)), "bad")])
+    assert html.count("of all<") == 1
+    assert html.index("of all<") < html.index("<table")
+    assert html.count("<small>of one</small>") == html.count("<small>of the refused</small>") == 1
+
+
+def test_a_reason_is_told_to_its_end(make_result: MakeResult) -> None:
+    reason = "word " * 200 + "Copy the file again."
+    assert reason in index_page([IndexRow.of(make_result(reason=reason), "s")])
 
 
 def test_the_page_is_the_same_for_the_rows_in_any_order(make_result: MakeResult, make_refused: MakeResult) -> None:

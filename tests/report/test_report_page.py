@@ -59,19 +59,22 @@ def data_of(html: str) -> dict[str, Any]:
 def test_the_verdict_is_told_in_words_with_its_reason(make_outcome: Make) -> None:
     text = Page(scan_page(make_outcome())).text
     order = [
-        "Abnormal",
+        "Fail outside the usual range of normal scans",
         "A bright place of 1.9 ml",
+        "Look at the places",
+        "The intensity was scaled by the file's slope.",
         "6.20",
         "0.0217",
         "5.40",
         "brain-t1",
         "The score among the normals",
+        "What the score rests on",
+        "places in the image",
         "Radiological convention",
         "Findings",
-        "What the verdict rests on",
+        "Image quality",
         "motion, or strong coil shading",
-        "All image quality measures",
-        "Notes",
+        "All 6 measures",
         "AUROC 0.90",
         "Research use only. Not a medical device.",
     ]
@@ -80,10 +83,11 @@ def test_the_verdict_is_told_in_words_with_its_reason(make_outcome: Make) -> Non
 
 
 @pytest.mark.parametrize(
-    ("verdict", "words"), [("pass", "Within the normal range"), ("warn", "Borderline"), ("fail", "Abnormal")]
+    ("verdict", "words"),
+    [("pass", "Pass within the usual"), ("warn", "Warn at the edge of the usual"), ("fail", "Fail outside the usual")],
 )
 def test_every_verdict_has_its_words_and_icon(make_outcome: Make, verdict: str, words: str) -> None:
-    page = Page(scan_page(make_outcome(verdict=verdict)))
+    page = Page(scan_page(make_outcome(verdict=verdict, score=4.2)))
     assert words in page.text
     assert ("svg", "icon") in [(tag, attributes.get("class")) for tag, attributes in page.tags]
 
@@ -91,7 +95,7 @@ def test_every_verdict_has_its_words_and_icon(make_outcome: Make, verdict: str, 
 @pytest.mark.parametrize("verdict", ["out_of_scope", "unreadable"])
 def test_a_refused_scan_has_a_page_with_reason_and_remedy(make_refused: MakeResult, verdict: str) -> None:
     text = Page(scan_page(Outcome(result=make_refused(verdict)))).text
-    assert "Not judged" in text
+    assert "not judged, because" in text
     assert "The file ends after 2 kB of 8 MB." in text
     assert "does not count as normal" in text
     assert "There is no image to show" in text
@@ -147,10 +151,59 @@ def test_hostile_text_is_shown_and_does_nothing(make_outcome: Make) -> None:
     assert not set("\u202e\u200b\x1b") & set(html)
 
 
-def test_long_text_is_cut(make_outcome: Make) -> None:
-    html = scan_page(make_outcome(reason="word " * 5000))
-    assert "word " * 40 in html
-    assert "word " * 52 not in html
+def test_a_reason_is_told_to_its_end(make_outcome: Make) -> None:
+    reason = "word " * 200 + "Copy the file again."
+    assert reason in scan_page(make_outcome(reason=reason))
+
+
+def test_a_warn_says_how_often_normals_reach_it_and_one_held_back_does_not(make_outcome: Make) -> None:
+    assert "10 % of normal scans score this high or higher" in scan_page(make_outcome(verdict="warn", score=4.2))
+    held = Page(scan_page(make_outcome(verdict="warn", score=6.2))).text
+    assert "held back: the score is that of a fail" in held
+    assert "Look at the places" in held
+    assert "Worth a look" not in held
+
+
+def test_every_branch_is_shown_beside_the_thresholds_and_the_largest_is_the_score(make_outcome: Make) -> None:
+    html = scan_page(make_outcome())
+    assert "The largest is the scan&#39;s score: 6.20, by zatlas." in html
+    table = html[html.index('class="branches"') : html.index("</table>")]
+    places = [float(x) for x in re.findall(r'<circle class="\w+" cx="([\d.]+)"', table)]
+    fails = [float(x) for x in re.findall(r'limit fail" d="M([\d.]+) ', table)]
+    assert places == sorted(places, reverse=True)
+    assert fails == [fails[0]] * 2
+    # Both lie beyond 4.0 or not as their values 6.2 and 3.6 do.
+    assert places[0] > fails[0] > places[1]
+    assert re.findall(r'<circle class="(\w+)"', table) == ["fail", "pass"]
+
+
+def test_a_scan_the_model_knows_is_not_said_to_have_the_branches_score(make_outcome: Make) -> None:
+    text = Page(scan_page(make_outcome(score=3.1, verdict="pass", in_training=True))).text
+    assert "judged by the 3.10 of a model that had not seen it" in text
+
+
+def test_a_result_without_standardised_scores_says_nothing_of_them(make_outcome: Make) -> None:
+    driver = make_outcome().result.drivers[0].model_copy(update={"standardised": None, "share": 1.0})
+    html = scan_page(make_outcome(drivers=(driver,)))
+    assert "Standardised:" not in html
+    assert "limit fail" not in html[html.index('class="branches"') : html.index("</table>")]
+
+
+def test_without_a_finding_the_page_says_so_and_shows_the_peak(make_outcome: Make) -> None:
+    limits = make_outcome().result.thresholds
+    assert limits is not None
+    html = scan_page(make_outcome(findings=(), thresholds=limits.model_copy(update={"finding_level": 10.0})))
+    text = Page(html).text
+    assert "No finding above the level a normal scan reaches." in text
+    assert "That level is 10.0: only 5 % of normal scans exceed it anywhere." in text
+    x, y, z = (int(v.replace("−", "-")) for v in re.findall(r"The map peaks at (\S+), (\S+), (\S+) mm with", text)[0])
+    assert np.abs(np.array([x, y, z]) - np.array([24, -28, 20])).max() <= 8
+    block = re.findall(r'data-block="([\d,]+)" data-reveal', html)
+    assert [int(i) for i in block[0].split(",")] == data_of(html)["start"]
+
+
+def test_a_spot_too_small_for_a_finding_is_no_contradiction(make_outcome: Make) -> None:
+    assert "in a spot too small to count" in Page(scan_page(make_outcome(findings=()))).text
 
 
 def test_bytes_that_are_no_text_are_shown_as_escapes(make_outcome: Make) -> None:
@@ -190,12 +243,15 @@ def test_a_scan_far_out_is_drawn_at_the_edge_and_says_so(make_outcome: Make) -> 
     assert "this scan 900 – off this axis" in html
 
 
-def test_marks_of_training_and_approximation_are_shown(make_outcome: Make) -> None:
-    text = Page(scan_page(make_outcome(in_training=True, approximate=True))).text
-    assert "In training." in text
-    assert "moved to this site from too few of the site's normal scans" in text
-    assert "nothing is promised" in text
-    assert "In training." not in Page(scan_page(make_outcome())).text
+def test_what_limits_a_verdict_stands_under_it(make_outcome: Make) -> None:
+    text = Page(scan_page(make_outcome(in_training=True, approximate=True, notes=("A note.",)))).text
+    card = text[: text.index("p-value")]
+    assert "in training" in card
+    assert "approximate thresholds" in card
+    assert "A note." in card
+    usual = Page(scan_page(make_outcome())).text
+    assert "in training" not in usual
+    assert "approximate" not in usual
 
 
 def test_a_judged_scan_without_images_still_has_its_page(make_outcome: Make) -> None:

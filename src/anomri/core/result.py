@@ -80,12 +80,17 @@ class MetricDeviation(_Record):
 
 
 class Driver(_Record):
-    """What a verdict rests on. The shares of all drivers add up to 1."""
+    """What a verdict rests on. The shares of all drivers add up to 1.
+
+    `standardised` says how far the branch's score lies from those of normal scans, on the scale all branches share: the
+    largest one is the scan's score. None for a model of a single branch, whose score is the scan's as it is.
+    """
 
     kind: Literal["local", "quality", "scope"]
     branch: str
     share: float
     score: float
+    standardised: float | None = None
     metrics: tuple[MetricDeviation, ...] = ()
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from anomri.core.reading import FloatMap, Reading
 from anomri.errors import ModelError
 
-__all__ = ["Scaling", "fuse_maps", "fuse_scores", "fused_reading", "measure_scaling", "shares"]
+__all__ = ["Scaling", "fuse_maps", "fuse_scores", "fused_reading", "measure_scaling", "shares", "standardised"]
 
 _SMALLEST_SCORE = 1e-12
 

@@ -19,9 +19,9 @@ from anomri.core.result import Driver, InputRecord, Result, SliceScore, Verdict
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, PreparationFailed, about_scan
 from anomri.models import Model
-from anomri.models.fusion import fused_reading, shares
+from anomri.models.fusion import fused_reading, shares, standardised
 from anomri.pipeline.records import input_record, model_record, versions
-from anomri.pipeline.words import deviations, judged_reason
+from anomri.pipeline.words import deviations, judged_reason, limits
 from anomri.preparation import prepare
 from anomri.scope import first_look, second_look
 
@@ -193,6 +193,7 @@ def _drivers(
                 branch=name,
                 share=share[name],
                 score=reading.score,
+                standardised=standardised(reading.score, model.scalings[name]) if len(model.branches) > 1 else None,
                 metrics=deviations(reading.values, prepared.quality),
             )
         )
@@ -212,18 +213,18 @@ def _result(
 ) -> Result:
     calibration = model.calibrated()
     in_training = scan.source.sha256 in {training.sha256 for training in model.card.training}
+    in_calibration = calibration.in_training(scan.source.sha256) is not None
     level = judgement.thresholds.finding_level
     findings = () if heatmap is None or level is None else findings_above(heatmap, level)
-    verdict: Verdict = judgement.verdict
-    notes = [*scan.source.notes, *judgement.notes]
-    if full_head and verdict == "fail":
-        verdict = "warn"
-    if full_head:
-        notes.append(
-            "The scan is not skull-stripped and was judged inside the mask given; the model learnt from stripped "
-            "scans, so the verdict is at most warn."
-        )
-    notes += _covariate_notes(model, prepared)
+    verdict: Verdict = "warn" if full_head and judgement.verdict == "fail" else judgement.verdict
+    limiting = limits(
+        judgement,
+        model.card,
+        age=prepared.covariates.get("age"),
+        known=in_training or in_calibration,
+        site_calibrated=calibration.kind == "site",
+        full_head=full_head,
+    )
     axis = _axial_axis(scan)
     return Result(
         scan_id=scan.scan_id,
@@ -236,10 +237,8 @@ def _result(
             value,
             drivers,
             findings,
-            model.card,
             in_training=in_training,
-            in_calibration=calibration.in_training(scan.source.sha256) is not None,
-            site_calibrated=calibration.kind == "site",
+            in_calibration=in_calibration,
         ),
         score=value,
         robust_z=judgement.robust_z,
@@ -248,14 +247,15 @@ def _result(
         n_normals=len(judgement.reference_scores),
         reference_scores=judgement.reference_scores,
         in_training=in_training,
-        approximate=calibration.approximate,
+        # A normal of the calibration is judged among its like, where the scores were not moved.
+        approximate=calibration.approximate and not in_calibration,
         drivers=drivers,
         thresholds=judgement.thresholds,
         slices=() if heatmap is None else _slices(slice_scores(heatmap, axis)),
         slice_axis=axis,
         findings=findings,
         quality=dict(prepared.quality),
-        notes=tuple(notes),
+        notes=(*limiting, *scan.source.notes),
         versions=versions(),
     )
 
@@ -267,13 +267,3 @@ def _axial_axis(scan: Scan) -> int:
 
 def _slices(scores: NDArray[np.float64]) -> tuple[SliceScore, ...]:
     return tuple(SliceScore(index=i, score=float(s)) for i, s in enumerate(scores) if np.isfinite(s))
-
-
-def _covariate_notes(model: Model, prepared: Prepared) -> list[str]:
-    age = prepared.covariates.get("age")
-    if age is None or model.card.age_range is None:
-        return []
-    low, high = model.card.age_range
-    if low <= age <= high:
-        return []
-    return [f"The subject is {age:.0f} years old; the model's normals are {low:.0f} to {high:.0f}."]

@@ -1,4 +1,4 @@
-"""The sentences of a result: why a scan was judged as it was, in words a person understands."""
+"""The sentences of a result: why a scan was judged as it was, and what limits that, in words a person understands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from anomri.core.result import Driver, Finding, MetricDeviation, Verdict
 from anomri.models.model import Card
 from anomri.quality import METRICS
 
-__all__ = ["deviations", "judged_reason"]
+__all__ = ["deviations", "judged_reason", "limits"]
 
 _MOST_METRICS = 3
 
@@ -53,16 +53,15 @@ def judged_reason(
     value: float,
     drivers: tuple[Driver, ...],
     findings: tuple[Finding, ...],
-    card: Card,
     *,
     in_training: bool,
     in_calibration: bool,
-    site_calibrated: bool,
 ) -> str:
-    """One sentence on the verdict, and one on what limits it.
+    """Why a scan has its verdict: what drove it, where it stands among the normals, and what held it back.
 
     Parameters
     ----------
+    verdict : as it will be told; milder than that of `judgement` where a scan with its skull was judged in a mask.
     in_training, in_calibration : whether the scan is one of those the model learnt from, one of those it is judged
         against.
     """
@@ -75,31 +74,70 @@ def judged_reason(
         sentence = f"Overall nothing stands out: this scan is {standing}. {_where(findings[0])}, though."
     else:
         sentence = f"Nothing stands out: this scan is {standing}."
+    if verdict != judgement.verdict:
+        sentence += (
+            f" Its score is that of a {judgement.verdict}, but the verdict is held at {verdict}: the scan is not "
+            "skull-stripped and was judged inside the mask given, while the model learnt from stripped scans."
+        )
     if in_training and in_calibration:
         return f"{sentence} It is one of the scans the model learnt from, judged by a model that had not seen it."
     if in_training:
         return f"{sentence} It is one of the scans the model learnt from, so it looks more normal than it may be."
     if in_calibration:
         return f"{sentence} It is one of the normal scans that the model was calibrated on."
-    if card.single_site and not site_calibrated:
-        return f"{sentence} The model is calibrated on one scanner; on any other, calibrate it first."
     return sentence
+
+
+def limits(
+    judgement: Judgement, card: Card, *, age: float | None, known: bool, site_calibrated: bool, full_head: bool
+) -> tuple[str, ...]:
+    """What limits a verdict, the heaviest first.
+
+    Parameters
+    ----------
+    age : of the subject, years; None where it is not known.
+    known : whether the scan is one of those the model learnt from or was calibrated on.
+    full_head : whether it was judged inside a mask, with its skull.
+    """
+    said = []
+    if card.single_site and not site_calibrated and not known:
+        said.append(
+            "The model is calibrated on one scanner. On any other its false-alarm rate is not known: calibrate it "
+            "there first."
+        )
+    if full_head and judgement.verdict != "fail":
+        said.append(
+            "The scan is not skull-stripped and was judged inside the mask given; the model learnt from stripped "
+            "scans, so the verdict could be at most warn."
+        )
+    said += judgement.notes
+    if age is not None and card.age_range is not None:
+        low, high = card.age_range
+        if not low <= age <= high:
+            said.append(
+                f"The subject is {age:.0f} years old; the model's normals are {low:.0f} to {high:.0f}. What is normal "
+                "at that age may look abnormal."
+            )
+    return tuple(said)
 
 
 def _what(drivers: tuple[Driver, ...], findings: tuple[Finding, ...]) -> str:
     first = drivers[0]
     if first.kind == "quality" and first.metrics:
-        metric = first.metrics[0]
-        title = METRICS[metric.name].title
-        return (
-            f"The image quality is unlike the normals: {title} is {metric.value:.3g} "
-            f"(normal {metric.normal_low:.3g} to {metric.normal_high:.3g}), which usually means {metric.usually_means}"
-        )
+        return _odd_quality(first.metrics[0])
     if findings:
         return _where(findings[0])
     if first.kind == "quality":
         return f"As a whole the scan departs from the normals (by {first.branch}, which points at no place)"
     return "The brain departs from the normals in several places, none of them strong enough to point at"
+
+
+def _odd_quality(metric: MetricDeviation) -> str:
+    title = METRICS[metric.name].title
+    measured = f"{metric.value:.3g} (normal {metric.normal_low:.3g} to {metric.normal_high:.3g})"
+    if metric.normal_low <= metric.value <= metric.normal_high:
+        return f"The image quality is unlike the normals in its combination; nearest to the edge is {title}, {measured}"
+    return f"The image quality is unlike the normals: {title} is {measured}, which usually means {metric.usually_means}"
 
 
 def _where(finding: Finding) -> str:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anomri.core.result import MetricDeviation, Result, Thresholds
+from anomri.core.result import Driver, MetricDeviation, Result, Thresholds
 from anomri.report.display import DisplayGrid
 
 __all__ = [
     "Bar",
+    "BranchMark",
     "Distribution",
     "MetricRange",
     "SliceBar",
     "Sparkline",
+    "branch_marks",
     "distribution",
     "metric_range",
     "round_numbers",
@@ -99,6 +101,22 @@ class MetricRange:
     high: float
     value: float
     outside: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchMark:
+    """A branch's standardised score beside the thresholds, as positions 0–1 on the axis all branches share.
+
+    Parameters
+    ----------
+    value, warn, fail : where they lie.
+    reaches : the verdict that the branch would reach by itself: ``pass``, ``warn`` or ``fail``.
+    """
+
+    value: float
+    warn: float
+    fail: float
+    reaches: str
 
 
 def distribution(result: Result) -> Distribution | None:
@@ -199,6 +217,29 @@ def sparkline(result: Result, grid: DisplayGrid | None) -> Sparkline | None:
     )
     height = None if level is None else round((level - lowest) / span, 4)
     return Sparkline(bars=bars, width=round(1.0 / len(slices), 5), level=height, highest=highest)
+
+
+def branch_marks(drivers: Sequence[Driver], limits: Thresholds | None) -> tuple[BranchMark | None, ...]:
+    """A mark a branch, because the largest of their values is what the thresholds judge; None where it is not known.
+
+    The axis runs from 3 standard deviations below the normals' mean, or the lowest branch, to the highest branch, and
+    at least a third beyond the threshold of a fail.
+    """
+    known = [d.standardised for d in drivers if d.standardised is not None]
+    if limits is None or not known:
+        return tuple(None for _ in drivers)
+    low = min(-3.0, *known)
+    high = max(limits.fail + (limits.fail - low) / 3.0, *known)
+    low, high = low - 0.02 * (high - low), high + 0.02 * (high - low)
+
+    def mark(value: float | None) -> BranchMark | None:
+        if value is None:
+            return None
+        at, warn, fail = (round((v - low) / (high - low), 4) for v in (value, limits.warn, limits.fail))
+        reaches = "fail" if value > limits.fail else "warn" if value > limits.warn else "pass"
+        return BranchMark(at, warn, fail, reaches)
+
+    return tuple(mark(driver.standardised) for driver in drivers)
 
 
 def metric_range(metric: MetricDeviation) -> MetricRange:

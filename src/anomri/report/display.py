@@ -131,7 +131,8 @@ class Views:
     grid : the box.
     scan : 0 outside the brain; 1–255 from the 1st to the 99.5th percentile of the brain.
     heat : as float, `nan` where nothing was examined; None where there is no heatmap.
-    expected : like `scan`, windowed by itself; None where the model has no such image.
+    expected : brought to the greys of `scan` by the quartiles of both, because an average of many brains has other
+        extremes than one; None where the model has no such image.
     """
 
     grid: DisplayGrid
@@ -156,7 +157,7 @@ def views_of(outcome: Outcome) -> Views | None:
     if outcome.expected is not None:
         values = _float(grid.cut(outcome.expected))
         # On disk what is unknown reads 0, in memory nan: both mean the same here.
-        expected = _greys(np.nan_to_num(values), inside & np.isfinite(values) & (values != 0))
+        expected = _greys_like(scan, np.nan_to_num(values), inside & np.isfinite(values) & (values != 0))
     return Views(grid=grid, scan=scan, heat=heat, expected=expected)
 
 
@@ -252,4 +253,18 @@ def _greys(values: Volume, inside: NDArray[np.bool_]) -> Grey:
         low, high = (float(v) for v in np.percentile(values[inside], [1.0, 99.5]))
         scaled = (values[inside] - low) / (high - low if high > low else 1.0)
         grey[inside] = np.rint(1.0 + 254.0 * np.clip(scaled, 0.0, 1.0)).astype(np.uint8)
+    return grey
+
+
+def _greys_like(scan: Grey, values: Volume, inside: NDArray[np.bool_]) -> Grey:
+    """`values` in greys whose quartiles are those of `scan`, where both are known."""
+    if not inside.any():
+        return np.zeros(values.shape, dtype=np.uint8)
+    low, high = (float(v) for v in np.percentile(values[inside], [25.0, 75.0]))
+    dark, bright = (float(v) for v in np.percentile(scan[inside], [25.0, 75.0]))
+    if high <= low or bright <= dark:
+        return _greys(values, inside)
+    grey = np.zeros(values.shape, dtype=np.uint8)
+    scaled = dark + (values[inside] - low) / (high - low) * (bright - dark)
+    grey[inside] = np.rint(np.clip(scaled, 1.0, 255.0)).astype(np.uint8)
     return grey

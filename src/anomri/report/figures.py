@@ -80,8 +80,7 @@ def _write(figure: Figure, x: float, y: float, text: str, *, size: float = 10.0,
 
 def _title(figure: Figure, outcome: Outcome) -> None:
     result = outcome.result
-    title = words.VERDICTS[result.verdict].title
-    _write(figure, 0.02, 0.93, f"{title}  ({result.verdict})", size=12.0, colour=_INK)
+    _write(figure, 0.02, 0.93, words.VERDICTS[result.verdict].word.capitalize(), size=12.0, colour=_INK)
     facts = shown(result.scan_id)
     facts = facts if len(facts) <= 40 else facts[:39] + "…"
     if result.p_value is not None:
@@ -153,9 +152,9 @@ def _normals(figure: Figure, outcome: Outcome) -> None:
     axes: Axes = figure.add_axes((0.715, 0.2, 0.265, 0.55), facecolor="none")
     for bar in marks.bars:
         axes.bar(bar.left, bar.count, width=bar.right - bar.left, align="edge", color="#5d646b", linewidth=0.0)
-    for limit, name, style in ((marks.warn, "borderline", ":"), (marks.fail, "abnormal", "--")):
+    for limit, name, style in ((marks.warn, "warn", ":"), (marks.fail, "fail", "--")):
         if limit is not None:
-            axes.axvline(limit, color="#f58a4b" if name == "abnormal" else "#e3b341", linewidth=1.2, linestyle=style)
+            axes.axvline(limit, color="#f58a4b" if name == "fail" else "#e3b341", linewidth=1.2, linestyle=style)
     axes.axvline(marks.score, color=_INK, linewidth=2.0)
     side = "this scan, off the axis" if marks.beyond else "this scan"
     right = marks.at(marks.score) > 0.5

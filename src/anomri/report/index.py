@@ -24,6 +24,7 @@ class IndexRow:
     ----------
     folder : of its result, relative to the index page, with forward slashes.
     warn_rate, fail_rate : share of normal scans that reach each verdict or a worse one; None where it was not judged.
+    notes : of the result.
     """
 
     scan_id: str
@@ -35,6 +36,7 @@ class IndexRow:
     robust_z: float | None = None
     warn_rate: float | None = None
     fail_rate: float | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, result: Result, folder: str) -> Self:
@@ -50,6 +52,7 @@ class IndexRow:
             robust_z=result.robust_z,
             warn_rate=None if limits is None else limits.warn_rate,
             fail_rate=None if limits is None else limits.fail_rate,
+            notes=result.notes,
         )
 
     @property
@@ -100,9 +103,17 @@ def index_page(rows: Sequence[IndexRow]) -> str:
         counts={verdict: sum(row.verdict == verdict for row in rows) for verdict in words.VERDICTS},
         verdicts=words.VERDICTS,
         disclaimer=words.DISCLAIMER,
-        abnormal=_alarms(judged, ("fail",), [row.fail_rate for row in judged]),
-        noticed=_alarms(judged, ("warn", "fail"), [row.warn_rate for row in judged]),
+        common=_common_notes(judged),
+        fails=_alarms(judged, ("fail",), [row.fail_rate for row in judged]),
+        alarms=_alarms(judged, ("warn", "fail"), [row.warn_rate for row in judged]),
     )
+
+
+def _common_notes(judged: Sequence[IndexRow]) -> tuple[str, ...]:
+    """The notes that all judged scans have, to be told once; none of a single scan, whose row tells them."""
+    if len(judged) < 2:
+        return ()
+    return tuple(note for note in judged[0].notes if all(note in row.notes for row in judged))
 
 
 def _urgency(row: IndexRow) -> tuple[int, float, str]:

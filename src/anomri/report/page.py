@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from anomri.core.geometry import apply_affine
 from anomri.core.outcome import Outcome
 from anomri.core.result import Finding, MetricDeviation, Result
+from anomri.quality import METRICS
 from anomri.report import words
-from anomri.report.charts import distribution, metric_range, sparkline
+from anomri.report.charts import branch_marks, distribution, metric_range, sparkline
 from anomri.report.colours import colour_table, signed_table
 from anomri.report.display import DisplayGrid, HeatRange, Views, glance_of, heat_range, views_of
 from anomri.report.overlays import HEAT, Overlay, PackedMaps, pack_maps
@@ -23,6 +26,19 @@ from anomri.report.volumes import BUDGET, Packed, pack
 __all__ = ["scan_page"]
 
 _MOST_UNUSUAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Peak:
+    """Where a heatmap is largest: its value, the voxel's place (RAS, mm), the viewer's block, the level beside it.
+
+    `above` is true where it exceeds the level of findings all the same, in a spot too small to be one.
+    """
+
+    value: float
+    place_mm: tuple[float, float, float]
+    block: str | None
+    above: bool
 
 
 def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
@@ -37,7 +53,7 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
     -------
     HTML, UTF-8; the same bytes for the same outcome.
     """
-    result = outcome.result
+    result, branches = outcome.result, words.branches(outcome.result)
     views = views_of(outcome)
     heat = _heat_of(outcome, views)
     packed = None if views is None else pack(views, heat, budget=budget)
@@ -53,8 +69,13 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
         data=None if packed is None else _viewer_data(packed, maps, overlays, _start(result, views, packed.grid)),
         result=result,
         verdict=words.VERDICTS[result.verdict],
+        meaning=words.meaning(result),
+        next_step=words.next_step(result),
         disclaimer=words.DISCLAIMER,
-        drivers=words.DRIVERS,
+        branches=list(zip(branches, branch_marks(branches, result.thresholds), strict=True)),
+        looks_at=words.LOOKS_AT,
+        arises=words.how_the_score_arises(result),
+        metric_title=words.metric_title,
         distribution=None if result.score is None else distribution(result),
         spark=sparkline(result, grid),
         heat=heat,
@@ -63,6 +84,7 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
         has_expected=views is not None and views.expected is not None,
         coarser="" if packed is None else f"{packed.coarser} {maps.remark}".strip(),
         findings=[_finding_row(finding, grid) for finding in result.findings],
+        peak=_peak(outcome, grid),
         unusual=_most_unusual(result),
         quality=_quality_rows(result),
         metric_range=metric_range,
@@ -121,28 +143,44 @@ def _viewer_data(
 
 
 def _finding_row(finding: Finding, grid: DisplayGrid | None) -> dict[str, object]:
-    block = None if grid is None else ",".join(str(i) for i in grid.block_at(finding.centroid_mm))
-    return {"finding": finding, "block": block}
+    return {"finding": finding, "block": _block(grid, finding.centroid_mm)}
+
+
+def _peak(outcome: Outcome, grid: DisplayGrid | None) -> _Peak | None:
+    heatmap, limits = outcome.heatmap, outcome.result.thresholds
+    if heatmap is None or not np.isfinite(heatmap.values).any():
+        return None
+    at = np.unravel_index(int(np.nanargmax(heatmap.values)), heatmap.values.shape)
+    x, y, z = (float(v) for v in apply_affine(heatmap.geometry.affine, np.array([at], dtype=np.float64))[0])
+    level = None if limits is None else limits.finding_level
+    value = float(heatmap.values[at])
+    return _Peak(value, (x, y, z), _block(grid, (x, y, z)), level is not None and value > level)
+
+
+def _block(grid: DisplayGrid | None, place_mm: tuple[float, float, float]) -> str | None:
+    return None if grid is None else ",".join(str(i) for i in grid.block_at(place_mm))
 
 
 def _most_unusual(result: Result) -> list[MetricDeviation]:
-    """The metrics of the quality drivers that deviate most."""
-    metrics = [m for driver in result.drivers if driver.kind == "quality" for m in driver.metrics]
+    """The metrics of the quality branches that deviate most."""
+    metrics = [m for driver in result.drivers for m in driver.metrics]
     return sorted(metrics, key=lambda m: (-abs(m.deviation), m.name))[:_MOST_UNUSUAL]
 
 
 def _quality_rows(result: Result) -> list[dict[str, object]]:
-    """Every metric of the scan by name, with its normal range where a driver gives one."""
-    ranges = {m.name: m for driver in result.drivers for m in driver.metrics}
-    names = sorted({*result.quality, *ranges})
-    return [
+    """Every metric of the scan with what it measures, by title."""
+    values = {m.name: m.value for driver in result.drivers for m in driver.metrics} | result.quality
+    rows: list[dict[str, object]] = [
         {
             "name": name,
-            "value": result.quality[name] if name in result.quality else ranges[name].value,
-            "metric": ranges.get(name),
+            "title": words.metric_title(name),
+            "value": value,
+            "unit": METRICS[name].unit if name in METRICS else "",
+            "formula": METRICS[name].formula if name in METRICS else "",
         }
-        for name in names
+        for name, value in values.items()
     ]
+    return sorted(rows, key=lambda row: (str(row["title"]), str(row["name"])))
 
 
 def _png(picture: NDArray[np.uint8]) -> Markup:

@@ -13,7 +13,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from anomri.io.names import shown
+from anomri.io.names import visible
 from anomri.report.text import json_for_script, number, percent
 
 __all__ = ["render"]
@@ -73,8 +73,10 @@ def _environment() -> Environment:
 
 
 def _shown(value: object) -> object:
-    """Applied to every expression of every template, so that no text of a scan can be forgotten."""
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """Applied to every expression of every template, so that no text of a scan can be forgotten. Nothing is cut: the
+    end of a reason is its remedy.
+    """
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache

@@ -252,6 +252,18 @@ function listenToControls() {
   read();
 }
 
+// A peak below the level at which the overlay starts is shown by starting lower.
+function reveal() {
+  const overlay = document.getElementById("overlay"), threshold = document.getElementById("threshold");
+  if (overlay && overlay.value !== "0") {
+    overlay.value = "0";
+    overlay.dispatchEvent(new Event("change"));
+  }
+  const peak = strength(valueAt(layers[chosen.layer], ...at));
+  threshold.value = Math.max(1, Math.min(threshold.value, Math.floor(0.8 * peak)));
+  threshold.dispatchEvent(new Event("input"));
+}
+
 function drawBar() {
   const bar = document.getElementById("bar"), context = bar.getContext("2d");
   context.clearRect(0, 0, 256, 10);
@@ -275,6 +287,7 @@ function listenToPage() {
   for (const button of document.querySelectorAll("[data-block]")) {
     button.addEventListener("click", () => {
       button.dataset.block.split(",").forEach((index, axis) => moveTo(axis, Number(index)));
+      if ("reveal" in button.dataset) reveal();
       update();
       viewer.scrollIntoView({ block: "nearest" });
     });
