@@ -32,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (score, fit, calibrate, demo, simulate, methods, models, info):
+for command in (score, fit, calibrate, demo, simulate, datasets, methods, models, info):
     app.command()(command)
 
 
@@ -72,7 +72,9 @@ def main() -> None:
             sys.exit(error.exit_code)
         _end(one_line(error), error.exit_code)
     except AnomriError as error:
-        _end(f"anomri: {error}", error.exit_code)
+        # A note names the file; causes name no path, because they go to results.
+        notes = "".join(f" [{note}]" for note in getattr(error, "__notes__", ()))
+        _end(f"anomri: {error}{notes}", error.exit_code)
 
 
 def _end(line: str, code: int) -> NoReturn:
