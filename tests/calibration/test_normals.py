@@ -17,7 +17,7 @@ def normal(i: int, score: float | None = None, *, peak: float | None = None) -> 
     return Normal(
         scan_id=f"scan-{i}",
         subject=f"{i}",
-        sha256=f"{i:064x}",
+        image_sha256=f"{i:064x}",
         score=float(i) if score is None else score,
         peak=peak,
         fold=i % 5,

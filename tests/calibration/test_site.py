@@ -14,7 +14,7 @@ def normals(scores: np.ndarray, *, first: int = 0, peaks: bool = True) -> tuple[
         Normal(
             scan_id=f"scan-{i}",
             subject=str(i),
-            sha256=f"{i:064x}",
+            image_sha256=f"{i:064x}",
             score=float(s),
             peak=float(2 * s + 1) if peaks else None,
             fold=0,

@@ -48,7 +48,7 @@ result = Result(
     reference_scores=(0.5, 1.0, 1.5),
     thresholds=Thresholds(warn=1.2, fail=1.4, warn_rate=0.1, fail_rate=0.05),
 )
-scan = Scan(voxels, geometry, "a", Source("nifti", "test", "0" * 64, "RAS"))
+scan = Scan(voxels, geometry, "a", Source("nifti", "test", "0" * 64, "0" * 64, "RAS"))
 outcome = Outcome(result, scan, Heatmap(voxels.copy(), geometry, brain, "z", "m"), brain)
 assert "<html" in scan_page(outcome)
 assert preview_png(outcome)

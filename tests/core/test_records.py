@@ -17,7 +17,7 @@ from anomri.core.score import mean_of_top_fraction, mean_of_top_voxels, robust_c
 from anomri.errors import InputError
 
 GRID = Geometry((3, 4, 5), np.diag([1.0, 2.0, 3.0, 1.0]))
-SOURCE = Source("array", "test 1", "0" * 64, "RAS")
+SOURCE = Source("array", "test 1", "0" * 64, "1" * 64, "RAS")
 JUDGED = {
     "scan_id": "a",
     "input": InputRecord(sha256="0" * 64, format="array"),

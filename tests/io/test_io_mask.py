@@ -43,3 +43,11 @@ def test_an_empty_mask_is_refused(tmp_path, scan):
     with pytest.raises(InputError) as caught:
         read_mask(save(tmp_path / "m.nii", np.zeros((8, 9, 10), np.uint8)), scan)
     assert caught.value.code == "mask_empty"
+
+
+def test_a_mask_that_cannot_be_read_is_blamed_and_not_the_scan(tmp_path, scan):
+    (tmp_path / "m.nii").write_bytes(b"no image at all")
+    for path, why in ((tmp_path / "m.nii", "not a NIfTI file"), (tmp_path / "none.nii", "no such file")):
+        with pytest.raises(InputError, match=f"the mask cannot be used: .*{why}") as caught:
+            read_mask(path, scan)
+        assert (caught.value.code, caught.value.scan) == ("mask_unreadable", "sub-01")

@@ -68,6 +68,24 @@ def test_a_header_and_image_pair_is_read_and_hashed_together(tmp_path, values):
         read(tmp_path / "x.hdr")
 
 
+def test_an_image_written_anew_is_known_again(tmp_path, nifti_bytes, values):
+    content = nifti_bytes()
+    (tmp_path / "a.nii").write_bytes(content)
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(content, 1))
+    (tmp_path / "c.nii.gz").write_bytes(gzip.compress(content, 9))
+    (tmp_path / "d.nii").write_bytes(nifti_bytes(values.astype("f4"), order=">", version=2, descrip=b"another"))
+    # Without a qform the sform is written from it: float32 numbers where double ones were computed.
+    (tmp_path / "e.nii").write_bytes(nifti_bytes(sform_code=0))
+    original = nib.load(tmp_path / "a.nii")
+    nib.save(nib.as_closest_canonical(original), tmp_path / "f.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(original.dataobj), original.affine), tmp_path / "g.nii")
+    scans = [read(path) for path in sorted(tmp_path.iterdir())]
+    assert len(scans) == len({scan.source.sha256 for scan in scans}) == 7
+    assert len({scan.source.image_sha256 for scan in scans}) == 1
+    (tmp_path / "other.nii").write_bytes(nifti_bytes(values[::-1]))
+    assert read(tmp_path / "other.nii").source.image_sha256 != scans[0].source.image_sha256
+
+
 def test_a_plain_file_named_gz_is_read_by_its_content_and_noted(tmp_path, nifti_bytes, values):
     (tmp_path / "x.nii.gz").write_bytes(nifti_bytes())
     scan = read(tmp_path / "x.nii.gz")
@@ -379,10 +397,17 @@ def test_running_out_of_memory_is_a_problem_of_the_environment(tmp_path, nifti_b
     assert caught.value.code == "memory"
 
 
+def test_an_error_names_its_file_in_a_note_and_never_in_its_cause(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "none.nii", scan_id="a")
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.__notes__ == [f"file: {tmp_path / 'none.nii'}"]
+
+
 def test_a_name_cannot_steer_the_terminal_through_a_message(tmp_path):
     path = tmp_path / "a\nb\x1b[31m\u202e.nii"
     path.write_bytes(b"words " * 100)
     with pytest.raises(InputError) as caught:
         read(path)
-    assert not set(str(caught.value)) & {"\n", "\x1b", "\u202e"}
+    assert not set(str(caught.value) + caught.value.__notes__[0]) & {"\n", "\x1b", "\u202e"}
     assert caught.value.scan == "a-b-31m"

@@ -49,7 +49,8 @@ def head(number: int, *, lesion: float = 0.0, shape: tuple[int, int, int] = SHAP
     ball = (x - 0.12) ** 2 + (y - 0.1) ** 2 + z**2 < 0.11**2
     voxels = np.where(brain, np.clip(values, 0.05, 1.2) + lesion * ball, 0.0).astype(np.float32)
     geometry = Geometry(shape, np.diag([2.0, 2.0, 2.0, 1.0]))
-    source = Source(format="array", reader="test", sha256=f"{number:064d}", orientation="RAS")
+    digest = f"{number:064d}"
+    source = Source(format="array", reader="test", sha256=digest, image_sha256=digest, orientation="RAS")
     region = Region(ndimage.binary_erosion(brain), geometry, "examined", "test")
     scan = Scan(voxels, geometry, f"scan-{number:02d}", source)
     whole = Region(brain, geometry, "brain", "test")

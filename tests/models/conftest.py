@@ -47,7 +47,7 @@ def calibration_of(model: Model, normals: list[Prepared]) -> Calibration:
             Normal(
                 scan_id=p.scan.scan_id,
                 subject=p.subject,
-                sha256=p.scan.source.sha256,
+                image_sha256=p.scan.source.image_sha256,
                 score=1.0 + i,
                 peak=4.0 + i,
                 fold=i % 5,
@@ -78,7 +78,8 @@ def in_memory(normals: list[Prepared]) -> Model:
         made_by="a test",
         seed=0,
         training=tuple(
-            TrainingScan(scan_id=p.scan.scan_id, subject=p.subject, sha256=p.scan.source.sha256) for p in normals
+            TrainingScan(scan_id=p.scan.scan_id, subject=p.subject, image_sha256=p.scan.source.image_sha256)
+            for p in normals
         ),
         age_range=(20.0, 80.0),
     )

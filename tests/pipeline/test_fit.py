@@ -75,7 +75,7 @@ def test_the_model_on_disk_is_calibrated_on_every_scan_once(fitted_people, peopl
     assert model.sha256 == summary.model.sha256
     normals = model.calibrated().normals
     assert [n.scan_id for n in normals] == sorted(p.scan.scan_id for p in people)
-    assert {n.sha256 for n in normals} == {t.sha256 for t in model.card.training}
+    assert {n.image_sha256 for n in normals} == {t.image_sha256 for t in model.card.training}
     assert summary.dropped == ()
     assert model.card.branches[0].scaling is None
     ages = [p.covariates["age"] for p in people]

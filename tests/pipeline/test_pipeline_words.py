@@ -15,7 +15,7 @@ from anomri.quality import METRICS
 NAMES = sorted(METRICS)[:5]
 CALIBRATION = Calibration(
     normals=tuple(
-        Normal(scan_id=f"n{i}", subject=f"n{i}", sha256=f"{i:064d}", score=float(i), fold=0) for i in range(20)
+        Normal(scan_id=f"n{i}", subject=f"n{i}", image_sha256=f"{i:064d}", score=float(i), fold=0) for i in range(20)
     ),
     model_sha256="m",
     recipe_sha256="r",

@@ -124,7 +124,7 @@ def outcome_of_arrays(
         voxels.astype(np.float32),
         geometry,
         "sub-17_T1w",
-        Source("array", "test", "c" * 64, "LAS"),
+        Source("array", "test", "c" * 64, "c" * 64, "LAS"),
         sequence="T1w",
     )
     return Outcome(

@@ -108,7 +108,7 @@ def outcome_of(scan_id: str, value: float, model: ModelRecord, *, sha256: str) -
             notes=("=a formula",),
             versions={"anomri": "0"},
         ),
-        scan=Scan(voxels, geometry, scan_id, Source("fake", "fake 1", sha256, "RAS")),
+        scan=Scan(voxels, geometry, scan_id, Source("fake", "fake 1", sha256, sha256, "RAS")),
         heatmap=Heatmap(heat.astype(np.float32), geometry, Region(examined, geometry, "examined", "fake"), "z", "fake"),
         brain=Region(brain, geometry, "brain", "fake"),
         expected=heat.astype(np.float32),

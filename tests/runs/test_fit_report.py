@@ -24,7 +24,9 @@ def summary_of(n: int = 24, rate: float = 0.05) -> Any:
     scores = np.random.default_rng(2).gamma(9.0, 0.3, size=n)
     calibration = Calibration(
         normals=tuple(
-            Normal(scan_id=f"s{i}", subject=f"p{i // 2}", sha256=digests[i], score=float(scores[i]), fold=i // 2 % 5)
+            Normal(
+                scan_id=f"s{i}", subject=f"p{i // 2}", image_sha256=digests[i], score=float(scores[i]), fold=i // 2 % 5
+            )
             for i in range(n)
         ),
         model_sha256="a" * 64,
@@ -44,7 +46,7 @@ def summary_of(n: int = 24, rate: float = 0.05) -> Any:
         licence="l",
         made_by="anomri",
         seed=11,
-        training=tuple(TrainingScan(scan_id=f"s{i}", subject=f"p{i // 2}", sha256=digests[i]) for i in range(n)),
+        training=tuple(TrainingScan(scan_id=f"s{i}", subject=f"p{i // 2}", image_sha256=digests[i]) for i in range(n)),
     )
     model = SimpleNamespace(
         card=card, recipe=recipe_named(preset.recipe), sha256="d" * 64, calibrated=lambda: calibration

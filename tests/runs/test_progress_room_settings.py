@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,8 @@ class Terminal(io.StringIO):
 
 def tell(progress) -> None:
     progress.begin(3, skipped=1, workers=2, device="cpu")
-    progress.done(Done("a", "pass", "Among the normals.", 0.5, 1.0))
-    progress.done(Done("b", "fail", "far out \x1b[31m\u202e\nnew line", 0.01, 2.0))
+    progress.done(Done("a", Path("in/a.nii"), "pass", "Among the normals.", 0.5, 1.0))
+    progress.done(Done("b", Path("in/b.nii"), "fail", "far out \x1b[31m\u202e\nnew line", 0.01, 2.0))
     progress.end()
 
 

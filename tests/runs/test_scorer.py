@@ -14,7 +14,7 @@ from anomri.runs.scorer import Request, open_model
 @pytest.fixture
 def _model_of_24_normals(monkeypatch):
     normals = tuple(
-        Normal(scan_id=str(i), subject=str(i), sha256=f"{i:064x}", score=float(i), fold=0) for i in range(24)
+        Normal(scan_id=str(i), subject=str(i), image_sha256=f"{i:064x}", score=float(i), fold=0) for i in range(24)
     )
     calibration = Calibration(normals=normals, model_sha256="m", recipe_sha256="r", site="here", alarm_rate=0.1)
     model = SimpleNamespace(calibrated=lambda: calibration, to=lambda _device: "cpu")

@@ -19,7 +19,7 @@ class Normal(BaseModel):
 
     Parameters
     ----------
-    scan_id, subject, sha256 : which scan, of whom, and the digest of its file.
+    scan_id, subject, image_sha256 : which scan, of whom, and the digest of its image, as in its `Source`.
     score : its scan score.
     peak : the largest value of its heatmap on the prepared grid; None where the model does not localise.
     fold : the fold whose model scored it.
@@ -29,7 +29,7 @@ class Normal(BaseModel):
 
     scan_id: str
     subject: str
-    sha256: str
+    image_sha256: str
     score: float
     peak: float | None = None
     fold: int
@@ -87,7 +87,7 @@ class Calibration(BaseModel):
         tail.check_alarm_rate(self.alarm_rate)
         if not self.normals:
             raise CalibrationError("a calibration without normal scans", remedy="Give some.", code="no_normals")
-        if len({n.sha256 for n in self.normals}) < len(self.normals):
+        if len({n.image_sha256 for n in self.normals}) < len(self.normals):
             raise CalibrationError(
                 "the same normal scan stands twice in a calibration", remedy="Give each scan once.", code="duplicate"
             )
@@ -117,9 +117,9 @@ class Calibration(BaseModel):
                     code=f"other_{what}",
                 )
 
-    def in_training(self, sha256: str) -> Normal | None:
-        """The normal with this digest, if it is one of them."""
-        return next((n for n in self.normals if n.sha256 == sha256), None)
+    def in_training(self, image_sha256: str) -> Normal | None:
+        """The normal with this image, if it is one of them."""
+        return next((n for n in self.normals if n.image_sha256 == image_sha256), None)
 
     @property
     def reference_scores(self) -> tuple[float, ...]:
@@ -202,7 +202,7 @@ class Calibration(BaseModel):
         ------
         CalibrationError : it is none of them, or the rate is finer than these normals can show.
         """
-        if self.in_training(normal.sha256) is None:
+        if self.in_training(normal.image_sha256) is None:
             raise CalibrationError(
                 f"{normal.scan_id} is not one of these normal scans", remedy="Judge its score.", code="not_a_normal"
             )

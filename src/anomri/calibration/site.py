@@ -67,7 +67,7 @@ def align_to_site(
             code="not_cross_validated",
         )
     for normal in normals:
-        if calibration.in_training(normal.sha256) is not None:
+        if calibration.in_training(normal.image_sha256) is not None:
             raise DataLeak(
                 "a scan that trained the model cannot calibrate it for a site",
                 remedy="Leave it out.",

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from anomri.errors import InputError
 
-__all__ = ["Geometry", "apply_affine", "carry", "carry_known", "orientation_code"]
+__all__ = ["Geometry", "apply_affine", "carry", "carry_known", "orientation_code", "ras_axes"]
 
 FloatArray = NDArray[np.floating]
 
@@ -101,6 +101,27 @@ def orientation_code(affine: FloatArray) -> str:
         free_world.remove(world)
         free_axis.remove(axis)
     return "".join(code)
+
+
+def ras_axes(geometry: Geometry) -> tuple[tuple[int, int, int], tuple[int, ...], Geometry]:
+    """How voxel axes turn into the closest RAS+ order.
+
+    Returns
+    -------
+    The order to transpose an array on `geometry` to, the axes to flip after that, and the grid it then lies on: every
+    voxel keeps its place in the world.
+    """
+    code = orientation_code(geometry.affine)
+    x, y, z = (next(i for i, c in enumerate(code) if c in pair) for pair in ("RL", "AP", "SI"))
+    order = (x, y, z)
+    flips = tuple(axis for axis in range(3) if code[order[axis]] in "LPI")
+    turn = np.zeros((4, 4))
+    turn[3, 3] = 1.0
+    for new, old in enumerate(order):
+        turn[old, new] = -1.0 if new in flips else 1.0
+        turn[old, 3] = geometry.shape[old] - 1 if new in flips else 0.0
+    shape = (geometry.shape[x], geometry.shape[y], geometry.shape[z])
+    return order, flips, Geometry(shape, geometry.affine @ turn)
 
 
 def carry(

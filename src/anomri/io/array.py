@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anomri.core.geometry import Geometry, orientation_code
-from anomri.core.scan import Scan, Source
+from anomri.core.scan import Scan, Source, image_sha256
 from anomri.errors import InputError
 
 __all__ = ["array_scan"]
@@ -53,5 +53,12 @@ def array_scan(
         values: NDArray[np.float32] = np.array(given, dtype=np.float32, order="C")
     digest = hashlib.sha256(np.ascontiguousarray(geometry.affine, dtype="<f8").tobytes())
     digest.update(np.ascontiguousarray(values, dtype="<f4").data)
-    source = Source("array", "anomri.array 1", digest.hexdigest(), orientation_code(geometry.affine), notes)
+    source = Source(
+        format="array",
+        reader="anomri.array 1",
+        sha256=digest.hexdigest(),
+        image_sha256=image_sha256(values, geometry),
+        orientation=orientation_code(geometry.affine),
+        notes=notes,
+    )
     return Scan(values, geometry, scan_id, source, sequence=sequence)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from anomri.core.scan import Scan
-from anomri.errors import InputError, about_scan
+from anomri.errors import AnomriError, InputError, about_scan
 from anomri.io.guard import DEFAULT_MAX_VOXELS, Image, check_signal
 from anomri.io.names import bids_sequence, is_image_name, safe_id, shown
 from anomri.io.nifti import is_nifti, read_nifti
@@ -66,7 +67,7 @@ def read(path: Path, *, scan_id: str | None = None, max_voxels: int = DEFAULT_MA
 
 def read_image(path: Path, *, max_voxels: int = DEFAULT_MAX_VOXELS) -> Image:
     """Read an image that need not be a scan (a mask has no signal to speak of); raises as `read` does."""
-    with opened(path) as stream:
+    with _naming(path), opened(path) as stream:
         for reader in READERS:
             if reader.knows(stream.head):
                 if stream.is_gzip != path.name.lower().endswith("gz"):
@@ -76,7 +77,17 @@ def read_image(path: Path, *, max_voxels: int = DEFAULT_MAX_VOXELS) -> Image:
             raise stream.broken
         claimed = is_image_name(path.name)
         raise InputError(
-            f"{shown(path)} is {'not a NIfTI file' if claimed else 'of no format that anomri reads'}",
+            f"the file is {'not a NIfTI file' if claimed else 'of no format that anomri reads'}",
             remedy=f"Convert it to one of: {', '.join(r.name for r in READERS)}.",
             code="not_nifti" if claimed else "unknown_format",
         )
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in a note of the error, never in its cause: causes go to results, where no path may stand."""
+    try:
+        yield
+    except AnomriError as error:
+        error.add_note(f"file: {shown(path)}")
+        raise

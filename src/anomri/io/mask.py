@@ -24,11 +24,16 @@ def read_mask(path: Path, scan: Scan) -> Region:
 
     Raises
     ------
-    InputError : the file cannot be read (codes of `read`), lies on another grid (`mask_grid`) or is empty
+    InputError : the file cannot be read (`mask_unreadable`), lies on another grid (`mask_grid`) or is empty
         (`mask_empty`).
     """
     with about_scan(scan.scan_id):
-        image = read_image(Path(path))
+        try:
+            image = read_image(Path(path))
+        except InputError as error:
+            raise InputError(
+                f"the mask cannot be used: {error.cause}", remedy=error.remedy, code="mask_unreadable"
+            ) from error
         if not scan.geometry.same_grid(image.geometry, GRID_TOLERANCE_MM):
             raise InputError(
                 "the mask does not lie on the scan's grid",

@@ -22,10 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomri.core.geometry import Geometry, orientation_code
-from anomri.core.scan import Source
+from anomri.core.scan import Source, image_sha256
 from anomri.errors import InputError
 from anomri.io.guard import REMEDY_GEOMETRY, Image, agreed_affine, check_affine, check_shape, replace_nonfinite
-from anomri.io.names import shown
 from anomri.io.stream import ByteStream, opened
 
 __all__ = ["is_nifti", "read_nifti"]
@@ -92,11 +91,16 @@ def read_nifti(stream: ByteStream, *, max_voxels: int) -> Image:
             notes, digest = list(data.notes), data.sha256
     note = replace_nonfinite(voxels)
     notes += [*layout.notes, *([note] if note is not None else [])]
-    return Image(
-        voxels=voxels,
-        geometry=Geometry(layout.shape, layout.affine),
-        source=Source("nifti", READER, digest, orientation_code(layout.affine), tuple(notes)),
+    geometry = Geometry(layout.shape, layout.affine)
+    source = Source(
+        format="nifti",
+        reader=READER,
+        sha256=digest,
+        image_sha256=image_sha256(voxels, geometry),
+        orientation=orientation_code(layout.affine),
+        notes=tuple(notes),
     )
+    return Image(voxels, geometry, source)
 
 
 def _version(head: bytes) -> tuple[int, bool, str] | None:
@@ -255,7 +259,7 @@ def _partner(path: Path) -> Path:
         if candidate != path and candidate.is_file():
             return candidate
     raise InputError(
-        f"{shown(path)} is a header without its .img file", remedy="Put the .img file beside it.", code="truncated"
+        "the file is a header without its .img file", remedy="Put the .img file beside it.", code="truncated"
     )
 
 

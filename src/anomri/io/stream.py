@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anomri.errors import EnvironmentProblem, InputError
-from anomri.io.names import shown
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -52,17 +51,17 @@ def opened(path: Path, *, hasher: _Hash | None = None) -> Iterator[ByteStream]:
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
-        raise InputError(f"there is no file {shown(path)}", remedy="Check the path.", code="no_file") from error
+        raise InputError("there is no such file", remedy="Check the path.", code="no_file") from error
     except (OSError, ValueError) as error:
         # ValueError: a NUL byte or a character that no file name can hold.
-        raise _read_failed(path, error) from error
+        raise _read_failed(error) from error
     try:
         yield ByteStream(descriptor, path=path, hasher=hashlib.sha256() if hasher is None else hasher)
     except OSError as error:
-        raise _read_failed(path, error) from error
+        raise _read_failed(error) from error
     except MemoryError as error:
         raise EnvironmentProblem(
-            f"not enough memory to read {shown(path)}", remedy="Free memory or run fewer jobs.", code="memory"
+            "not enough memory to read the file", remedy="Free memory or run fewer jobs.", code="memory"
         ) from error
     finally:
         os.close(descriptor)
@@ -86,7 +85,7 @@ class ByteStream:
         self._hasher = hasher
         self._status = os.fstat(descriptor)
         if not stat.S_ISREG(self._status.st_mode):
-            raise _not_a_file(path)
+            raise _not_a_file()
         self.path = path
         self.size = self._status.st_size
         self.notes: list[str] = []
@@ -95,14 +94,14 @@ class ByteStream:
         self._members = 0
         self._stored = self._read()
         if not self._stored:
-            raise _empty(path)
+            raise _empty()
         self.is_gzip = self._stored.startswith(GZIP_MAGIC)
         # The type is private to zlib.
         self._inflater: Any = zlib.decompressobj(wbits=31)
         self._ahead = self._peek(HEAD_BYTES)
         self.head = self._ahead
         if not self.head and self.broken is None:
-            raise _empty(path)
+            raise _empty()
 
     @property
     def sha256(self) -> str:
@@ -243,20 +242,22 @@ class ByteStream:
         return True
 
 
-def _not_a_file(path: Path) -> InputError:
-    return InputError(f"{shown(path)} is not a regular file", remedy="Give an image file.", code="not_a_file")
-
-
-def _read_failed(path: Path, error: OSError | ValueError) -> InputError:
-    number = error.errno if isinstance(error, OSError) else None
-    reason = "not a valid path" if number is None else os.strerror(number)
+def _not_a_file() -> InputError:
     return InputError(
-        f"{shown(path)} cannot be read: {reason}", remedy="Check the file and its permissions.", code="read_failed"
+        "the input is not a file but a folder, a pipe or a device", remedy="Give an image file.", code="not_a_file"
     )
 
 
-def _empty(path: Path) -> InputError:
-    return InputError(f"{shown(path)} is empty", remedy="Copy or convert the file again.", code="empty")
+def _read_failed(error: OSError | ValueError) -> InputError:
+    number = error.errno if isinstance(error, OSError) else None
+    reason = "not a valid path" if number is None else os.strerror(number)
+    return InputError(
+        f"the file cannot be read: {reason}", remedy="Check the file and its permissions.", code="read_failed"
+    )
+
+
+def _empty() -> InputError:
+    return InputError("the file is empty", remedy="Copy or convert the file again.", code="empty")
 
 
 def _truncated() -> InputError:

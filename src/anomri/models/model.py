@@ -1,6 +1,6 @@
 """A fitted model: what it is, its branches, and what it is judged against.
 
-Folder format 1::
+Folder format 2::
 
     model.json         this card: branches, training scans, licence, sha256 of every other file
     recipe.json        the preparation
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Branch", "BranchRecord", "Card", "Model", "TrainingScan"]
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Record(BaseModel):
@@ -53,11 +53,11 @@ class BranchRecord(_Record):
 
 
 class TrainingScan(_Record):
-    """A scan the model learnt from."""
+    """A scan the model learnt from; `image_sha256` is that of its `Source`."""
 
     scan_id: str
     subject: str
-    sha256: str
+    image_sha256: str
 
 
 class Card(_Record):

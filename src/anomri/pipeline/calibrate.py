@@ -100,7 +100,7 @@ def calibrate(
             Normal(
                 scan_id=scan.scan.scan_id,
                 subject=scan.subject,
-                sha256=scan.scan.source.sha256,
+                image_sha256=scan.scan.source.image_sha256,
                 score=reading.score,
                 peak=peak,
                 fold=0,

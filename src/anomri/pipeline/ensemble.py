@@ -174,7 +174,7 @@ def _fit(
 def _key(spec: BranchSpec, prepared: Sequence[Prepared], seed: int, recipe_sha256: str, *, measured: bool) -> str:
     """Digest of all that decides a branch: who a scan is of decides the splits."""
     method = f"{spec.method} {load_method(spec.method).version} {measured}"
-    scans = sorted(f"{p.scan.source.sha256} {p.subject} {sorted(p.covariates.items())}" for p in prepared)
+    scans = sorted(f"{p.scan.source.image_sha256} {p.subject} {sorted(p.covariates.items())}" for p in prepared)
     parts = [method, spec.config.model_dump_json(), str(seed), recipe_sha256, *scans]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -212,7 +212,7 @@ def _score(prepared: Prepared, fitted: Fitted, fold: int, seed: int) -> Normal:
     return Normal(
         scan_id=prepared.scan.scan_id,
         subject=prepared.subject,
-        sha256=prepared.scan.source.sha256,
+        image_sha256=prepared.scan.source.image_sha256,
         score=reading.score,
         peak=None if reading.map is None else float(np.nanmax(reading.map)),
         fold=fold,
@@ -261,7 +261,8 @@ def _card(name: str, version: str, text: ModelCardText, prepared: Sequence[Prepa
         made_by=f"anomri {metadata.version('anomri')}",
         seed=seed,
         training=tuple(
-            TrainingScan(scan_id=p.scan.scan_id, subject=p.subject, sha256=p.scan.source.sha256) for p in prepared
+            TrainingScan(scan_id=p.scan.scan_id, subject=p.subject, image_sha256=p.scan.source.image_sha256)
+            for p in prepared
         ),
         age_range=(min(ages), max(ages)) if ages else None,
         single_site=text.single_site,

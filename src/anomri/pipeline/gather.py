@@ -13,6 +13,7 @@ from pathlib import Path
 from anomri import io
 from anomri.core.prepared import Prepared
 from anomri.errors import DataLeak, EnvironmentProblem, InputError
+from anomri.io.names import shown
 from anomri.pipeline.store import load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
 from anomri.scope import first_look
@@ -76,7 +77,7 @@ def gather(
     for number, (answer, (given, _, _)) in enumerate(zip(_answers(tasks, jobs), tasks, strict=True), start=1):
         if isinstance(answer, Dropped):
             dropped.append(answer)
-            report(f"[{number}/{len(tasks)}] {answer.scan_id} left out: {answer.reason}")
+            report(f"[{number}/{len(tasks)}] {answer.scan_id} left out: {answer.reason} [{shown(given.path)}]")
             continue
         prepared = load_prepared(answer)
         if prepared is None:
@@ -91,10 +92,10 @@ def gather(
 
 
 def _refuse_duplicates(kept: Sequence[Prepared]) -> None:
-    # By the prepared voxels: one image can stand in several files, compressed and not.
+    # By the image: it can stand in several files, compressed and not.
     seen: dict[str, str] = {}
     for prepared in kept:
-        digest = hashlib.sha256(prepared.scan.voxels.tobytes()).hexdigest()
+        digest = prepared.scan.source.image_sha256
         if digest in seen:
             raise DataLeak(
                 f"the same image stands twice among the normals, also as {seen[digest]}",

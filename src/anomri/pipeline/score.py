@@ -77,7 +77,7 @@ def score(
         readings = read_branches(model, prepared)
         clock.lap("examine")
         fused = fused_reading(readings, model.scalings)
-        known = calibration.in_training(scan.source.sha256)
+        known = calibration.in_training(scan.source.image_sha256)
         if known is not None:
             judgement, value = calibration.judge_normal(known, alarm_rate), known.score
         else:
@@ -212,8 +212,8 @@ def _result(
     full_head: bool,
 ) -> Result:
     calibration = model.calibrated()
-    in_training = scan.source.sha256 in {training.sha256 for training in model.card.training}
-    in_calibration = calibration.in_training(scan.source.sha256) is not None
+    in_training = scan.source.image_sha256 in {training.image_sha256 for training in model.card.training}
+    in_calibration = calibration.in_training(scan.source.image_sha256) is not None
     level = judgement.thresholds.finding_level
     findings = () if heatmap is None or level is None else findings_above(heatmap, level)
     verdict: Verdict = "warn" if full_head and judgement.verdict == "fail" else judgement.verdict

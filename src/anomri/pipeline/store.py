@@ -6,6 +6,7 @@ One safetensors file a scan; the history and the numbers travel as JSON in its h
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +19,18 @@ from anomri.core.region import Region
 from anomri.core.scan import Scan, Source
 from anomri.io.write import write_bytes
 
-__all__ = ["load_prepared", "save_prepared"]
+__all__ = ["STORE_VERSION", "load_prepared", "save_prepared"]
+
+# Of what is written: grows with every field, so that who remembers by name that a scan is prepared prepares it anew.
+STORE_VERSION = 2
 
 
 def save_prepared(prepared: Prepared, path: Path) -> None:
     """Write a prepared scan, whole or not at all."""
-    source = prepared.scan.source
     record = {
         "scan_id": prepared.scan.scan_id,
         "sequence": prepared.scan.sequence,
-        "source": [source.format, source.reader, source.sha256, source.orientation, list(source.notes)],
+        "source": asdict(prepared.scan.source),
         "history": json.loads(prepared.history.model_dump_json()),
         "quality": dict(prepared.quality),
         "brain": [prepared.brain.name, prepared.brain.made_by],
@@ -55,11 +58,10 @@ def load_prepared(path: Path) -> Prepared | None:
             voxels, region, brain, inside = (file.get_tensor(n) for n in ("voxels", "region", "brain", "inside"))
         # A folder that an older version left behind may hold another record.
         history = History.model_validate(record["history"])
+        source = Source(**{**record["source"], "notes": tuple(record["source"]["notes"])})
     except (SafetensorError, KeyError, TypeError, ValueError):
         return None
     grid, original = history.prepared, history.original
-    fmt, reader, sha256, orientation, notes = record["source"]
-    source = Source(fmt, reader, sha256, orientation, tuple(notes))
     return Prepared(
         scan=Scan(voxels, grid, record["scan_id"], source, record["sequence"]),
         region=Region(_unpacked(region, grid.shape), grid, *record["region"]),

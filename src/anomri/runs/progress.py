@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from anomri.io.names import shown
+from anomri.io.names import shown, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -44,7 +44,8 @@ def _opening(total: int, skipped: int, workers: int, device: str) -> str:
 
 def _line(done: Done) -> str:
     p_value = "" if done.p_value is None else f"  p {done.p_value:.3g}"
-    return f"{shown(done.scan_id)}  {done.verdict}{p_value}  {done.elapsed_s:.1f} s  {shown(done.reason)}"
+    path = f" [{shown(done.path)}]" if done.verdict == "unreadable" else ""
+    return f"{shown(done.scan_id)}  {done.verdict}{p_value}  {done.elapsed_s:.1f} s  {visible(done.reason)}{path}"
 
 
 class Silent:

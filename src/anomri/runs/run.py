@@ -163,4 +163,4 @@ def _refused(lost: Lost, judge: Scorer) -> Done:
     outcome = judge.unreadable(job.task.scan_id, lost.error, sha256=file_sha256(job.task.path))
     write_outcome(outcome, job.task.folder, keep=job.keep, stamp=job.retry_stamp, stages=stages)
     result = outcome.result
-    return Done(job.task.scan_id, result.verdict, result.reason, None, lost.elapsed_s, stages)
+    return Done(job.task.scan_id, job.task.path, result.verdict, result.reason, None, lost.elapsed_s, stages)

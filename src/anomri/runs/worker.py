@@ -66,12 +66,14 @@ class Done:
 
     Parameters
     ----------
+    path : the image; a result holds no path, so that who runs anomri is told it here.
     stages : seconds by stage.
     peak_memory_mb : of the worker so far.
     trouble : a traceback, where the scan is unreadable because of an error nobody foresaw.
     """
 
     scan_id: str
+    path: Path
     verdict: str
     reason: str
     p_value: float | None
@@ -135,6 +137,7 @@ def judge(scorer: Scorer, job: Job) -> Done:
     result = outcome.result
     return Done(
         scan_id=task.scan_id,
+        path=task.path,
         verdict=result.verdict,
         reason=result.reason,
         p_value=result.p_value,
