@@ -12,10 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from anomri.calibration import Calibration, Normal
 from anomri.core.geometry import Geometry
 from anomri.errors import CalibrationError, EnvironmentProblem
 from anomri.io.write import write_nifti
 from anomri.methods import METHODS
+from anomri.models import Card
 
 
 @pytest.fixture
@@ -89,7 +91,8 @@ def test_info_of_nothing_or_of_no_image(anomri, tmp_path, capsys):
     (tmp_path / "text.nii").write_text("this is no image")
     capsys.readouterr()
     assert anomri("info", tmp_path / "text.nii") == 3
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "text.nii") in line
 
 
 @pytest.fixture
@@ -97,6 +100,13 @@ def told(monkeypatch):
     """What `fit` and `calibrate` of the pipeline were asked; they answer as a small fit would."""
     asked = SimpleNamespace()
     calibration = SimpleNamespace(reference_scores=(1.0, 2.0, 3.0))
+
+    class Loaded(str):
+        __slots__ = ()
+
+        def calibrated(self):
+            return SimpleNamespace(normals=asked.normals)
+
     model = SimpleNamespace(folder="the-model", calibrated=lambda: calibration)
     dropped = (SimpleNamespace(scan_id="sub-09", reason="cut off"),)
 
@@ -123,7 +133,7 @@ def told(monkeypatch):
     monkeypatch.setattr("anomri.pipeline.fit", fit)
     monkeypatch.setattr("anomri.pipeline.calibrate", calibrate)
     monkeypatch.setattr("anomri.runs.fit_report.write_fit_report", lambda _summary, folder: folder / "the-report")
-    monkeypatch.setattr("anomri.models.Model.load", staticmethod(lambda name: name))
+    monkeypatch.setattr("anomri.models.Model.load", staticmethod(Loaded))
     return asked
 
 
@@ -149,6 +159,117 @@ def test_fit_hands_over_and_says_what_came_of_it(anomri, told, brains, tmp_path,
     assert "sub-09: cut off" in heard.out
     assert "worth a look: sub-01" in heard.out
     assert "my-model/the-report" in heard.out
+
+
+def test_fit_and_calibrate_take_a_rate(anomri, told, brains, tmp_path):
+    assert anomri("fit", "zatlas", "-i", brains, "-o", tmp_path / "m") == 0
+    assert told.settings["alarm_rate"] == 0.05
+    assert anomri("fit", "zatlas", "-i", brains, "-o", tmp_path / "m", "--alarm-rate", 0.4) == 0
+    assert told.settings["alarm_rate"] == 0.4
+    told.normals = [None] * 19
+    assert anomri("calibrate", "m", "-i", brains, "-o", tmp_path / "m", "--site", "Here", "--alarm-rate", 0.1) == 0
+    assert told.settings["alarm_rate"] == 0.1
+
+
+@pytest.mark.parametrize("command", [["fit", "zatlas"], ["calibrate", "m", "--site", "Here"]])
+def test_a_rate_that_so_few_cannot_promise_is_refused_before_the_work(anomri, told, brains, tmp_path, capsys, command):
+    told.normals = [None] * 3
+    assert anomri(*command, "-i", brains, "-o", tmp_path / "m", "--alarm-rate", 0.05) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "0.05" in line
+    assert "at least 19 normal scans" in line
+    assert not hasattr(told, "scans")
+
+
+@pytest.mark.parametrize("command", [["fit", "zatlas"], ["calibrate", "m", "--site", "Here"]])
+def test_a_model_is_not_written_among_the_scans(anomri, told, brains, command):
+    assert anomri(*command, "-i", brains, "-o", brains / "m") == 2
+    assert not hasattr(told, "scans")
+
+
+def test_info_of_a_model_says_what_it_is_calibrated_to(anomri, tmp_path, capsys):
+    card = Card(
+        name="tiny", version="1", cohort="c", validation="v", expects="e", licence="l", made_by="m", seed=0,
+        training=(), branches=(), files={},
+    )  # fmt: skip
+    (tmp_path / "model.json").write_text(card.model_dump_json())
+    normals = tuple(
+        Normal(scan_id=str(i), subject=str(i), image_sha256=f"{i:064x}", score=float(i), fold=0) for i in range(24)
+    )
+    calibration = Calibration(
+        normals=normals, model_sha256="m", recipe_sha256="r", site="Ward 3", kind="site", approximate=True
+    )
+    (tmp_path / "calibration.json").write_text(calibration.model_dump_json())
+    assert anomri("info", tmp_path, "--json") == 0
+    told = json.loads(capsys.readouterr().out)["calibration"]
+    assert (told["site"], told["kind"], told["normals"], told["approximate"]) == ("Ward 3", "site", 24, True)
+    assert (told["alarm_rate"], told["smallest_rate"]) == (0.05, 0.04)
+    assert (told["warn_from"], told["fail_from"]) == (22.0, 23.0)
+    assert anomri("info", tmp_path) == 0
+    assert "calibration fail_from\t23" in capsys.readouterr().out
+
+    few = calibration.model_copy(update={"normals": normals[:5]})
+    (tmp_path / "calibration.json").write_text(few.model_dump_json())
+    assert anomri("info", tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["calibration"]["fail_from"] is None
+    (tmp_path / "calibration.json").write_text("{}")
+    assert anomri("info", tmp_path) == 6
+
+
+def test_what_cannot_be_reached_is_no_bug(anomri, tmp_path, capsys):
+    assert anomri("info", tmp_path / ("x" * 300)) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+EMPTY = [
+    ["score", "-i", "", "-o", "out"],
+    ["score", "-i", "x.nii", "-o", ""],
+    ["score", "-i", "x.nii", "--out="],
+    ["score", "-i", "x.nii", "-o", "out", "--model", " "],
+    ["calibrate", "brain-t1", "-i", "x.nii", "-o", "out", "--site", ""],
+    ["info", ""],
+]
+
+
+@pytest.mark.parametrize("arguments", EMPTY, ids=" ".join)
+def test_an_empty_argument_is_a_mistake(anomri, tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.nii").touch()
+    assert anomri(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is empty" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["x.nii"]
+
+
+MISTAKES = [
+    ["scor"],
+    ["score"],
+    ["score", "-i"],
+    ["score", "--modl", "m"],
+    ["score", "-i", "x.nii", "-o", "out", "--jobs", "none"],
+    ["score", "-i", "x.nii", "-o", "out", "--keep", "nothing"],
+    ["score", "-i", "x.nii", "-o", "out", "--alarm-rate", "nan"],
+    ["score", "-i", "x.nii", "-o", "out", "--alarm-rate", "0.5"],
+    ["score", "-i", "x.nii", "-o", "out", "--alarm-rate", "0"],
+    ["score", "-i", "x.nii", "-o", "out", "--participants", "none.tsv"],
+    ["score", "-i", "x.nii", "-o", "out", "--participants", "x.nii"],
+    ["score", "-i", "x.nii", "-o", "out", "--mask", "none.nii"],
+    ["fit", "zatlas", "-i", "x.nii", "-o", "out", "--set", "sigma"],
+    ["fit", "-i", "x.nii", "-o", "out"],
+    ["calibrate", "brain-t1", "-i", "x.nii", "-o", "out"],
+    ["demo", "-i", "none.nii"],
+]
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_of_usage_is_one_line(anomri, tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.nii").touch()
+    assert anomri(*arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("anomri")
+    assert line.endswith("--help.")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.nii"]
 
 
 def test_fit_refuses_what_does_not_add_up(anomri, told, brains, tmp_path):

@@ -86,6 +86,47 @@ def test_files_and_folders_may_be_named_in_every_way(anomri, files, tmp_path, ca
     assert [scan["scan_id"] for scan in json.loads(capsys.readouterr().out)["scans"]] == ["b"]
 
 
+def test_scans_of_earlier_runs_are_told_apart(anomri, files, tmp_path, capsys):
+    first, second = files(a="score 0.1", b="score 0.2")
+    out = tmp_path / "out"
+    anomri("score", "-i", first, "-o", out, "--jobs", 1)
+    assert "earlier runs" not in capsys.readouterr().err
+    anomri("score", "-i", second, "-o", out, "--jobs", 1)
+    heard = capsys.readouterr()
+    assert "holds one more scan of earlier runs" in heard.err
+    assert "1 pass" in heard.out
+
+
+def test_a_bad_rate_leaves_no_folder_behind(anomri, files, tmp_path, capsys):
+    out = tmp_path / "out"
+    (path,) = files(a="score 0.1")
+    assert anomri("score", "-i", path, "-o", out, "--alarm-rate", 0.01) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not out.exists()
+    assert anomri("score", "-i", path, "-o", out, "--jobs", 1) == 0
+    assert anomri("score", "-i", path, "-o", out, "--jobs", 1, "--alarm-rate", 0.1) == 0
+
+
+def test_a_table_that_fits_no_scan_is_told_at_the_start(anomri, files, tmp_path, capsys):
+    (path,) = files(a="score 0.1")
+    table = tmp_path / "participants.tsv"
+    table.write_text("participant_id\tage\tsex\nsub-01\t45Y\t1\n")
+    assert anomri("score", "-i", path, "-o", tmp_path / "out", "--jobs", 1, "--participants", table) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "'45Y'" in lines[0]
+    assert "'1'" in lines[1]
+    assert "No scan" in lines[2]
+    assert lines[3].startswith("1 scans")
+    assert len(json.loads((tmp_path / "out" / "run.json").read_text())["notes"]) == 3
+
+
+def test_a_scan_named_like_an_output_is_scored(anomri, files, tmp_path):
+    (path,) = files(**{"run.json": "score 0.1"})
+    assert path.name == "run.json.nii"
+    assert anomri("score", "-i", path, "-o", tmp_path / "out", "--jobs", 1) == 0
+    assert (tmp_path / "out" / "scan-run.json" / "result.json").is_file()
+
+
 def test_a_single_scan_gets_its_sentence(anomri, files, tmp_path, capsys):
     anomri("score", "-i", *files(a="score 0.95"), "-o", tmp_path / "out")
-    assert capsys.readouterr().out.startswith("fail: It lies far from the normals.\n1 fail\nreport: ")
+    assert capsys.readouterr().out.startswith("fail: It lies far from the normals.\n=a formula\n1 fail\nreport: ")

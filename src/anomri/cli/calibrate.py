@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomri.cli.inputs import normals
-from anomri.cli.options import Include, Inputs, Jobs, More, ParticipantsFile
+from anomri.cli.inputs import normals, refuse_output_among_inputs, refuse_rate
+from anomri.cli.options import AlarmRate, Include, Inputs, Jobs, More, ParticipantsFile
 from anomri.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def calibrate(
     more: More = None,
     participants: ParticipantsFile = None,
     include: Include = None,
+    alarm_rate: AlarmRate = None,
     jobs: Jobs = None,
 ) -> None:
     """Set a model's thresholds by a site's own normals.
@@ -41,11 +42,17 @@ def calibrate(
     from anomri.runs.room import default_jobs
 
     scans = normals([*inputs, *(more or [])], include=include, participants=participants)
+    refuse_output_among_inputs(out, [*inputs, *(more or [])])
+    loaded = Model.load(model)
+    if alarm_rate is not None:
+        # Where the site has too few, the model's own normals stand in for them.
+        refuse_rate(alarm_rate, max(len(scans), len(loaded.calibrated().normals)))
     summary = calibrate_model(
-        Model.load(model),
+        loaded,
         scans,
         out,
         site=site,
+        alarm_rate=alarm_rate,
         jobs=default_jobs(len(scans)) if jobs is None else jobs,
         report=lambda line: say(line, error=True),
     )

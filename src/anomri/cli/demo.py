@@ -63,8 +63,10 @@ def _write_examples(folder: Path, seed: int) -> dict[str, frozenset[Verdict]]:
     """Write the examples; the verdicts that would be right, by the example's name."""
     from anomri.io.write import write_nifti
     from anomri.pipeline.demo import examples
+    from anomri.runs.save import writing_to
 
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     expected = {}
     for example in examples(seed):
         write_nifti(folder / f"{example.name}.nii.gz", example.scan.voxels, example.scan.geometry)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anomri.cli.inputs import normals
-from anomri.cli.options import Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile, Seed
+from anomri.cli.inputs import normals, refuse_output_among_inputs, refuse_rate
+from anomri.cli.options import AlarmRate, Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile, Seed
 from anomri.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ __all__ = ["fit"]
 
 # CPU time of one 1 mm scan from file to prepared, measured on a two-core machine.
 SECONDS_TO_PREPARE = 6.0
+_USUAL_RATE = 0.05
 
 
 def fit(
@@ -32,13 +33,15 @@ def fit(
     name: Annotated[str | None, typer.Option(help="Of the model; the folder's name if not given.")] = None,
     participants: ParticipantsFile = None,
     include: Include = None,
+    alarm_rate: AlarmRate = None,
     device: DeviceOption = Device.auto,
     jobs: Jobs = None,
     seed: Seed = 0,
 ) -> None:
     """Learn a model from normal scans alone.
 
-    It is calibrated on scores of scans that the part of the model which scored them had not seen.
+    It is calibrated on scores of scans that the part of the model which scored them had not seen. A false-alarm rate
+    that so few scans cannot promise is refused, with the number it takes.
     A fit that was killed goes on where it was when the same command is given again.
 
     \b
@@ -52,6 +55,8 @@ def fit(
 
     methods, presets, values = _parsed(method, preset, settings or [])
     scans = normals([*inputs, *(more or [])], include=include, participants=participants)
+    refuse_output_among_inputs(out, [*inputs, *(more or [])])
+    refuse_rate(alarm_rate, len(scans))
     workers = default_jobs(len(scans)) if jobs is None else jobs
     _announce(methods, presets, scans=len(scans), workers=workers, device=device)
     summary = fit_model(
@@ -61,6 +66,7 @@ def fit(
         name=out.resolve().name if name is None else name,
         preset=presets,
         settings=values,
+        alarm_rate=_USUAL_RATE if alarm_rate is None else alarm_rate,
         seed=seed,
         device=device.value,
         jobs=workers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,29 +28,38 @@ def info(
     anomri info my-model/
     anomri info bids/ --json
     """
-    folder = _model_folder(path)
-    if folder is not None:
-        facts = _of_model(folder)
-    elif not path.exists():
-        raise typer.BadParameter("there is no such file, folder or model", param_hint="PATH")
-    elif path.is_dir():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+        holds_model = is_folder and (path / "model.json").is_file()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} cannot be reached: {error.strerror}", param_hint="PATH") from error
+    if holds_model:
+        facts = _of_model(path)
+    elif is_folder:
         facts = _of_folder(path)
-    else:
+    elif is_file or os.path.lexists(path):
         facts = _of_image(path)
+    else:
+        facts = _of_model(_bundled(str(path)))
     if as_json:
         say_json(facts)
         return
-    say_table(("", ""), [(name, _words(value)) for name, value in facts.items()])
+    rows = [(name, value) for name, value in facts.items() if not isinstance(value, dict)]
+    nested = [(name, value) for name, value in facts.items() if isinstance(value, dict)]
+    rows += [(f"{name} {part}", value) for name, parts in nested for part, value in parts.items()]
+    say_table(("", ""), [(name, _words(value)) for name, value in rows])
 
 
-def _model_folder(path: Path) -> Path | None:
-    if (path / "model.json").is_file():
-        return path
-    if path.exists():
-        return None
+def _bundled(name: str) -> Path:
     from anomri.models import catalogue
 
-    return next((entry.folder for entry in catalogue() if entry.name == str(path)), None)
+    folders = {entry.name: entry.folder for entry in catalogue()}
+    if name not in folders:
+        raise typer.BadParameter(
+            f"there is no file or folder {name}, nor a bundled model of this name ({', '.join(folders)})",
+            param_hint="PATH",
+        )
+    return folders[name]
 
 
 def _of_model(folder: Path) -> dict[str, object]:
@@ -58,13 +68,46 @@ def _of_model(folder: Path) -> dict[str, object]:
     card, digest = read_card(folder)
     facts = card.model_dump(mode="json", exclude={"files", "training", "branches"})
     facts["branches"] = [f"{branch.name} ({branch.method}, {branch.preset})" for branch in card.branches]
-    return {**facts, "training_scans": len(card.training), "sha256": digest}
+    return {**facts, "training_scans": len(card.training), "sha256": digest, "calibration": _calibration(folder)}
+
+
+def _calibration(folder: Path) -> dict[str, object] | None:
+    """The normals a model judges by; read without its branches, which may take torch."""
+    from pydantic import ValidationError
+
+    from anomri.calibration import Calibration, smallest_rate
+    from anomri.errors import CalibrationError, ModelError
+
+    file = folder / "calibration.json"
+    if not file.is_file():
+        return None
+    try:
+        calibration = Calibration.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ModelError(
+            "calibration.json does not fit its schema", remedy="Install the model again.", code="damaged"
+        ) from error
+    try:
+        limits = calibration.thresholds()
+    except CalibrationError:
+        # A model of few normals is whole; it judges once a larger rate is asked for.
+        limits = None
+    return {
+        "site": calibration.site,
+        "kind": calibration.kind,
+        "normals": len(calibration.normals),
+        "approximate": calibration.approximate,
+        "alarm_rate": calibration.alarm_rate,
+        "smallest_rate": smallest_rate(len(calibration.normals)),
+        "warn_from": None if limits is None else limits.warn,
+        "fail_from": None if limits is None else limits.fail,
+    }
 
 
 def _of_folder(folder: Path) -> dict[str, object]:
     from anomri.cli.inputs import found_images
 
-    found = found_images([folder], include=None)
+    found = found_images([folder], include=None, argument="PATH")
     return {"images": len(found), "paths": [str(scan.path) for scan in found]}
 
 
@@ -101,4 +144,6 @@ _STRIPPED = 0.9
 def _words(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return "unknown" if value is None else str(value)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from anomri.cli.terminal import say
 from anomri.errors import InputError
 
 if TYPE_CHECKING:
+    from anomri.io.participants import Participants
     from anomri.io.walk import Found
     from anomri.pipeline import FitInput
 
-__all__ = ["found_images", "normals", "refuse_output_among_inputs"]
+__all__ = ["found_images", "normals", "refuse_output_among_inputs", "refuse_rate", "require_file", "table_of"]
 
 
-def found_images(inputs: Sequence[Path], *, include: str | None) -> tuple[Found, ...]:
+def found_images(inputs: Sequence[Path], *, include: str | None, argument: str = "--input") -> tuple[Found, ...]:
     """The images among files and folders; a usage error where there are none."""
     from anomri.io.walk import find_images
 
@@ -25,7 +28,7 @@ def found_images(inputs: Sequence[Path], *, include: str | None) -> tuple[Found,
         return find_images(inputs, include=include)
     except InputError as error:
         # What the user typed is at fault here, no scan is.
-        raise typer.BadParameter(f"{error.cause}. {error.remedy}", param_hint="--input") from error
+        raise typer.BadParameter(f"{error.cause}. {error.remedy}", param_hint=argument) from error
 
 
 def refuse_output_among_inputs(out: Path, inputs: Sequence[Path]) -> None:
@@ -33,15 +36,54 @@ def refuse_output_among_inputs(out: Path, inputs: Sequence[Path]) -> None:
     for folder in inputs:
         within = out.resolve().is_relative_to(folder.resolve()) and folder.is_dir()
         if within and "derivatives" not in out.resolve().relative_to(folder.resolve()).parts:
-            raise typer.BadParameter(f"{out} lies inside the input {folder}", param_hint="--out")
+            raise typer.BadParameter(
+                f"{out} lies inside the input {folder}. Choose a folder elsewhere", param_hint="--out"
+            )
+
+
+def refuse_rate(rate: float | None, count: int) -> None:
+    """Refuse a rate that so few normals cannot show: before the work, not after it.
+
+    Raises
+    ------
+    CalibrationError
+    """
+    from anomri.calibration import threshold
+
+    if rate is not None:
+        threshold([0.0] * count, rate)
+
+
+def require_file(path: Path, argument: str) -> None:
+    """Refuse what is no file that can be read."""
+    if not os.access(path, os.R_OK) or path.is_dir():
+        raise typer.BadParameter(f"there is no file {path} that can be read", param_hint=argument)
+
+
+def table_of(path: Path | None, found: Sequence[Found]) -> Participants | None:
+    """The table of participants; what is odd about it, or does not fit the scans, is told on stderr."""
+    from anomri.io.names import shown
+    from anomri.io.participants import read_participants
+
+    if path is None:
+        return None
+    require_file(path, "--participants")
+    try:
+        table = read_participants(path)
+    except InputError as error:
+        raise typer.BadParameter(f"{path}: {error.cause}. {error.remedy}", param_hint="--participants") from error
+    for note in table.notes_on([scan.scan_id for scan in found]):
+        say(f"{shown(path)}: {note}", error=True)
+    return table
 
 
 def normals(inputs: Sequence[Path], *, include: str | None, participants: Path | None) -> tuple[FitInput, ...]:
     """Normal scans with subject and covariates, for `fit` and `calibrate`."""
-    from anomri.io.participants import read_participants, subject_of
+    from anomri.io.participants import subject_of
     from anomri.pipeline import FitInput
 
-    table = None if participants is None else read_participants(participants)
+    found = found_images(inputs, include=include)
+    table = table_of(participants, found)
     return tuple(
         FitInput(
             path=scan.path,
@@ -49,5 +91,5 @@ def normals(inputs: Sequence[Path], *, include: str | None, participants: Path |
             subject=subject_of(scan.scan_id),
             covariates={} if table is None else table.covariates(scan.scan_id),
         )
-        for scan in found_images(inputs, include=include)
+        for scan in found
     )

@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Device", "DeviceOption", "Include", "Inputs", "Jobs", "More", "ParticipantsFile", "Seed"]
+__all__ = [
+    "AlarmRate",
+    "AsJson",
+    "Device",
+    "DeviceOption",
+    "Include",
+    "Inputs",
+    "Jobs",
+    "More",
+    "ParticipantsFile",
+    "Seed",
+]
 
 
 class Device(StrEnum):
@@ -30,6 +41,23 @@ Include = Annotated[
 ]
 ParticipantsFile = Annotated[
     Path | None, typer.Option("--participants", metavar="TSV", help="Table of age and sex by participant, as in BIDS.")
+]
+
+
+def _possible_rate(rate: float | None) -> float | None:
+    if rate is not None and not 0.0 < rate < 0.5:
+        raise typer.BadParameter(f"{rate:g} is not above 0 and below 0.5")
+    return rate
+
+
+AlarmRate = Annotated[
+    float | None,
+    typer.Option(
+        "--alarm-rate",
+        metavar="R",
+        callback=_possible_rate,
+        help="False-alarm rate of 'fail', above 0 and below 0.5; the model's own, or for a fit 0.05, if not given.",
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="'auto' takes CUDA where it is.")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Workers; as many as cores and memory allow if not given.")]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomri.cli.exits import FailOn, exit_code
-from anomri.cli.inputs import found_images, refuse_output_among_inputs
-from anomri.cli.options import AsJson, Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile
+from anomri.cli.inputs import found_images, refuse_output_among_inputs, require_file, table_of
+from anomri.cli.options import AlarmRate, AsJson, Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile
 from anomri.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def score(
     mask: Annotated[Path | None, typer.Option(help="Your own brain mask, for a single scan.")] = None,
     participants: ParticipantsFile = None,
     include: Include = None,
-    alarm_rate: Annotated[float | None, typer.Option(min=0, max=1, help="False-alarm rate of 'fail'.")] = None,
+    alarm_rate: AlarmRate = None,
     keep: Annotated[Kept, typer.Option(help="'summary' writes no images.")] = Kept.all,
     device: DeviceOption = Device.auto,
     jobs: Jobs = None,
@@ -50,7 +50,6 @@ def score(
     """
     import sys
 
-    from anomri.io.participants import read_participants
     from anomri.runs.progress import progress_on
     from anomri.runs.run import run
 
@@ -58,12 +57,14 @@ def score(
     refuse_output_among_inputs(out, [*inputs, *(more or [])])
     if mask is not None and len(found) > 1:
         raise typer.BadParameter(f"a mask belongs to one scan, and there are {len(found)}", param_hint="--mask")
+    if mask is not None:
+        require_file(mask, "--mask")
     summary = run(
         found,
         model,
         out,
         mask=mask,
-        participants=None if participants is None else read_participants(participants),
+        participants=table_of(participants, found),
         alarm_rate=alarm_rate,
         keep=keep.value,
         device=device.value,
@@ -78,6 +79,9 @@ def tell(summary: RunSummary, *, as_json: bool) -> None:
     """Print how a run ended; tracebacks of bugs go to stderr."""
     for scan_id, trouble in sorted(summary.troubles.items()):
         say(f"{scan_id}: {trouble}", error=True)
+    if summary.others > 0:
+        more = "one more scan" if summary.others == 1 else f"{summary.others} more scans"
+        say(f"{summary.out} holds {more} of earlier runs; summary.csv and index.html list them, too", error=True)
     if as_json:
         fields = {"scan_id", "verdict", "reason", "score", "p_value"}
         scans = [result.model_dump(mode="json", include=fields) for result in summary.results]
@@ -85,5 +89,7 @@ def tell(summary: RunSummary, *, as_json: bool) -> None:
         return
     if len(summary.results) == 1:
         say(f"{summary.results[0].verdict}: {summary.results[0].reason}")
+        for note in summary.results[0].notes:
+            say(note)
     say(", ".join(f"{count} {verdict}" for verdict, count in summary.counts().items()) or "no scan finished")
     say(f"report: {summary.index}")

@@ -79,20 +79,20 @@ def read_participants(path: Path) -> Participants:
     path = Path(path)
     lines = [line.split("\t") for line in re.split(r"\r\n|\r|\n", _text(path)) if line.strip()]
     if not lines:
-        raise _bad_table(path, "it has no rows")
+        raise _bad_table("it has no rows")
     header = [name.strip().lower() for name in lines[0]]
     if "participant_id" not in header:
-        raise _bad_table(path, "it has no tab-separated column participant_id")
+        raise _bad_table("it has no tab-separated column participant_id")
     sex_column = next((name for name in ("sex", "gender") if name in header), None)
     found: dict[str, Mapping[str, float]] = {}
     unread: dict[str, list[str]] = {"age": [], "sex": []}
     for number, cells in enumerate(lines[1:], start=2):
         if len(cells) > len(header):
-            raise _bad_table(path, f"line {number} has more cells than the header")
+            raise _bad_table(f"line {number} has more cells than the header")
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
         subject = row.get("participant_id", "")
         if not subject:
-            raise _bad_table(path, f"line {number} names no participant")
+            raise _bad_table(f"line {number} names no participant")
         given = {"age": row.get("age", ""), "sex": "" if sex_column is None else row.get(sex_column, "")}
         known: dict[str, float] = {}
         for name, read in (("age", _age), ("sex", _sex)):
@@ -103,21 +103,21 @@ def read_participants(path: Path) -> Participants:
             else:
                 known.update({} if value is None else {name: value})
         if found.setdefault(_label(subject), known) != known:
-            raise _bad_table(path, f"line {number} contradicts an earlier line of the same participant")
+            raise _bad_table(f"line {number} contradicts an earlier line of the same participant")
     return Participants(MappingProxyType(found), tuple(_note(name, cells) for name, cells in unread.items() if cells))
 
 
 def _text(path: Path) -> str:
     with opened(path) as stream:
         if stream.size > MAX_BYTES:
-            raise _bad_table(path, "it is larger than 16 MB")
+            raise _bad_table("it is larger than 16 MB")
         if stream.is_gzip:
-            raise _bad_table(path, "it is compressed")
+            raise _bad_table("it is compressed")
         content = bytes(stream.take(stream.size))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _bad_table(path, "it is not UTF-8 text") from error
+        raise _bad_table("it is not UTF-8 text") from error
 
 
 def _age(cell: str) -> float | None:
@@ -146,9 +146,9 @@ def _note(name: str, cells: Sequence[str]) -> str:
     return f"The {name} in {lines} is not {wanted} ({listed}) and is taken as unknown."
 
 
-def _bad_table(path: Path, why: str) -> InputError:
+def _bad_table(why: str) -> InputError:
     return InputError(
-        f"{shown(path)} is not a table of participants: {why}",
+        f"this is no table of participants: {why}",
         remedy="See participants.tsv in the BIDS specification.",
         code="participants",
     )

@@ -73,9 +73,8 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
     if not images:
         pattern = ".nii or .nii.gz files" if include is None else f"files that match {shown(include)!r}"
         where = ", ".join(shown(given) for given in inputs[:3]) + (", ..." if len(inputs) > 3 else "")
-        raise InputError(
-            f"no scans found: no {pattern} in {where}", remedy="Check the path and --include.", code="no_scans"
-        )
+        remedy = "Check the path." if include is None else "Check the path and the pattern."
+        raise InputError(f"no scans found: no {pattern} in {where}", remedy=remedy, code="no_scans")
     return tuple(
         Found(image.path, name) for image, name in zip(images.values(), _names(list(images.values())), strict=True)
     )
