@@ -196,6 +196,11 @@ def test_derivatives_of_a_bids_folder_are_no_scans(tree):
     assert len(list_dataset("bids", folder).records) == 1
 
 
+def test_people_of_site_a_who_are_kept_out_stay_out(tree):
+    folder = tree("sub-05/anat/sub-05_T1w.nii.gz", "sub-07/anat/sub-07_T1w.nii.gz")
+    assert [record.subject for record in list_dataset("t1w-site-a", folder).records] == ["sub-05"]
+
+
 def test_a_folder_of_another_set_is_refused_with_an_example(tree):
     with pytest.raises(InputError, match=r"IXI002-Guys-0828-T1") as caught:
         list_dataset("ixi", tree("sub-01/anat/sub-01_T1w.nii.gz"))

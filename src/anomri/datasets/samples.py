@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from anomri.datasets.adapter import Adapter, Layout
 from anomri.datasets.brains import PARTICIPANTS
+from anomri.datasets.site_a import SUBJECTS
 from anomri.datasets.tables import Table
 
 __all__ = ["SAMPLES"]
@@ -22,7 +23,8 @@ SITE_A = Adapter(
     layouts=(
         Layout(
             example="sub-05_T1w.nii.gz",
-            pattern=r"(?P<subject>sub-\d{2})_T1w\.nii\.gz",
+            # The source holds twelve more people, who are kept out.
+            pattern=rf"(?P<subject>{'|'.join(SUBJECTS)})_T1w\.nii\.gz",
             sequence="T1w",
             label="normal",
             stripped=True,
