@@ -6,6 +6,7 @@ refused scan scores +inf, normal or not, so it is an alarm, and has its own coun
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -187,7 +188,10 @@ def _of_cell(protocol: Protocol, results: Results, name: str, scores: Scores) ->
 def _promised(results: Results, rate: float) -> str:
     """Empty where the calibration normals can show a rate; why not otherwise."""
     sizes = [len(scores) for found in results.calibration.values() for scores in found.values()]
-    if sizes and rate < 1.0 / (min(sizes) + 1):
+    if not sizes:
+        owners = [r.case.subject for r in results.ready if not r.case.abnormal]
+        sizes = [len(owners) - max(Counter(owners).values())]
+    if rate < 1.0 / (min(sizes) + 1):
         return f"{min(sizes)} normals cannot promise a rate of {rate:g}"
     return ""
 

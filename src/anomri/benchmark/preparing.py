@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from anomri.core.prepared import Prepared
 from anomri.core.scan import Scan
 from anomri.errors import InputError
 from anomri.io.write import write_bytes, write_json
+from anomri.pipeline.processes import each
 from anomri.pipeline.store import STORE_VERSION, load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
 from anomri.scope import first_look
@@ -85,11 +84,10 @@ def prepare_cases(
             for case in cases
             if (case.defect is not None) == simulated
         ]
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for number, ready in enumerate(pool.map(_prepare_one, tasks), start=1):
-                found[ready.case.case_id] = ready
-                said = f": refused, {ready.refused}" if ready.refused else ""
-                report(f"prepared [{number}/{len(tasks)}] {ready.case.case_id}{said}")
+        for number, ready in enumerate(each(_prepare_one, tasks, jobs), start=1):
+            found[ready.case.case_id] = ready
+            said = f": refused, {ready.refused}" if ready.refused else ""
+            report(f"prepared [{number}/{len(tasks)}] {ready.case.case_id}{said}")
     return tuple(found[case.case_id] for case in cases)
 
 

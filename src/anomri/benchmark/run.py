@@ -94,17 +94,24 @@ def run_benchmark(
         _keep_split(prepared[protocol.recipe].folds, out / "split.json")
         if until == "prepare":
             return ()
-        results: list[Results] = []
-        for row in rows:
-            stage = prepared[protocol.recipe if row.recipe is None else row.recipe]
-            if row.heatmaps is not None:
-                results.append(_external(row, stage, work))
-                continue
-            tasks = jobs_of(protocol, row, stage.folds, recipe_sha256=stage.recipe_sha256, folder=work)
-            scored = fit_and_score(tasks, processes=jobs, fit_only=until == "train", report=report)
-            results += _results(row, stage, scored)
+        stages = {row.name: prepared[protocol.recipe if row.recipe is None else row.recipe] for row in rows}
+        tasks = [
+            job
+            for row in rows
+            if row.heatmaps is None
+            for job in jobs_of(
+                protocol, row, stages[row.name].folds, recipe_sha256=stages[row.name].recipe_sha256, folder=work
+            )
+        ]
+        scored = fit_and_score(tasks, processes=jobs, fit_only=until == "train", report=report)
         if until != "tables":
             return ()
+        results: list[Results] = []
+        for row in rows:
+            if row.heatmaps is not None:
+                results.append(_external(row, stages[row.name], work))
+            else:
+                results += _results(row, stages[row.name], [s for s in scored if s.job.row == row])
         entries = [e for r in results for e in (*detection(protocol, r), *localisation(r))]
         entries += compare(results)
         source, confounds = source_classifier(next(r for r in results if r.row.recipe is None))

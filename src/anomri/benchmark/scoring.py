@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from anomri.io.write import write_bytes, write_json
 from anomri.methods import METHODS, load_method
 from anomri.pipeline.ensemble import Fitted, fit_branches
 from anomri.pipeline.fit import FOLDS
+from anomri.pipeline.processes import each
 from anomri.pipeline.specs import BranchSpec, branch_specs
 from anomri.scope import fit_scope, second_look
 
@@ -152,34 +152,28 @@ def fit_and_score(
     processes : jobs at a time; each computes with one thread.
     """
     done = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for number, scored in enumerate(pool.map(_run, jobs, [fit_only] * len(jobs)), start=1):
-            job = jobs[number - 1]
-            some = "" if job.normals is None else f", {job.normals} normals"
-            report(f"[{number}/{len(jobs)}] {job.row.name}, seed {job.seed}{some}, fold {job.fold.number + 1}")
-            if scored is not None:
-                done.append(scored)
+    for number, scored in enumerate(each(_train if fit_only else _run, jobs, processes), start=1):
+        job = jobs[number - 1]
+        some = "" if job.normals is None else f", {job.normals} normals"
+        report(f"[{number}/{len(jobs)}] {job.row.name}, seed {job.seed}{some}, fold {job.fold.number + 1}")
+        if scored is not None:
+            done.append(scored)
     return tuple(done)
 
 
-def _run(job: Job, fit_only: bool) -> Scored | None:
-    specs, _ = branch_specs(
-        job.row.methods,
-        job.row.presets if job.row.presets else [None] * len(job.row.methods),
-        {name: json.dumps(value) for name, value in job.row.settings.items()},
-    )
-    train = _drawn(job)
-    fit_folder = job.folder / "fits" / f"{job.row.name}-{_key(job, specs, train)}"
-    kept = fit_folder / f"scores-{_tests(job)}.json"
+def _train(job: Job) -> None:
+    specs, train, folder = _planned(job)
+    _fitted(job, specs, [load_ready(r) for r in train], folder)
+
+
+def _run(job: Job) -> Scored:
+    specs, train, folder = _planned(job)
+    kept = folder / f"scores-{_tests(job)}.json"
     if not kept.is_file():
         scans = [load_ready(r) for r in train]
-        fitted, fit_s = _fitted(job, specs, scans, fit_folder)
-        if fit_only:
-            return None
-        calibration = [] if job.normals is None else _out_of_fold(job, specs, scans, fit_folder)
+        fitted, fit_s = _fitted(job, specs, scans, folder)
+        calibration = [] if job.normals is None else _out_of_fold(job, specs, scans, folder)
         _score(job, fitted, scans, kept, fit_s, calibration)
-    elif fit_only:
-        return None
     known = json.loads(kept.read_text())
     maps = kept.with_suffix(".safetensors")
     return Scored(
@@ -190,6 +184,21 @@ def _run(job: Job, fit_only: bool) -> Scored | None:
         maps if known["maps"] else None,
         Cost(**known["cost"]),
     )
+
+
+def _planned(job: Job) -> tuple[tuple[BranchSpec, ...], tuple[Ready, ...], Path]:
+    """What to fit, on which scans, and the folder its weights and scores are kept in."""
+    specs, _ = branch_specs(
+        job.row.methods,
+        job.row.presets if job.row.presets else [None] * len(job.row.methods),
+        {name: json.dumps(value) for name, value in job.row.settings.items()},
+    )
+    train = _drawn(job)
+    return specs, train, job.folder / "fits" / f"{_slug(job.row.name)}-{_key(job, specs, train)}"
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
 def _drawn(job: Job) -> tuple[Ready, ...]:

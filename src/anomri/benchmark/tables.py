@@ -12,7 +12,9 @@ __all__ = ["CSV_COLUMNS", "Line", "csv_rows", "latex", "markdown", "rows_for", "
 
 CSV_COLUMNS = ("method", "normals", "cell", "metric", "value", "low", "high", "least", "most", "n", "note")
 _WIDEST = 7
-_LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "–": "--", "≤": r"$\le$", "±": r"$\pm$"})
+_LATEX = str.maketrans(
+    {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "–": "--", "≤": r"$\le$", "±": r"$\pm$", "−": "$-$", "′": "'"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,14 @@ def shown(entry: Entry) -> str:
     """A figure with its interval, as a reader wants it: ``0.94 (0.88–0.98)``."""
     if math.isnan(entry.value):
         return "–"
-    interval = "" if math.isnan(entry.low) else f" ({entry.low:.2f}–{entry.high:.2f})"
-    return f"{entry.value:.2f}{interval}"
+    if math.isnan(entry.low):
+        return _number(entry.value)
+    between = "–" if entry.low >= 0 else " to "
+    return f"{_number(entry.value)} ({_number(entry.low)}{between}{_number(entry.high)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def markdown(entries: Sequence[Entry], metric: str, cells: Sequence[str]) -> str:
