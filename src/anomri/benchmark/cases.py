@@ -43,6 +43,7 @@ class Case:
     cell : ``normal``, or the column of the table it stands in.
     path : the image; of the clean scan where a defect is simulated.
     truth : mask of what is abnormal, on the image's grid; None where there is none or it is simulated.
+    truth_values : values of that mask that count; all but 0 where empty.
     trains : whether it may train: a normal scan of a set that trains.
     position : of a slice in its stack, 0 to 1; None where unknown.
     """
@@ -54,6 +55,7 @@ class Case:
     cell: str
     path: Path
     truth: Path | None = None
+    truth_values: tuple[int, ...] = ()
     defect: Defect | None = None
     trains: bool = False
     position: float | None = None

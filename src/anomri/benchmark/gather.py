@@ -8,6 +8,7 @@ from pathlib import Path
 from anomri.benchmark.cases import NORMAL, Case
 from anomri.benchmark.protocol import DataUse, Protocol
 from anomri.datasets.catalogue import list_dataset
+from anomri.datasets.duplicates import without_duplicates
 from anomri.datasets.record import Record
 from anomri.datasets.site_a import is_locked
 from anomri.errors import InputError
@@ -34,7 +35,10 @@ def real_cases(protocol: Protocol, folders: Mapping[str, Path]) -> tuple[Case, .
                 f"the protocol needs the data set {use.set}", remedy=f"Give --data {use.set}=FOLDER.", code="no_data"
             )
         listing = list_dataset(use.set, folders[use.set])
-        found = [r for r in listing.records if _wanted(r, use)]
+        # Copies would stand on both sides of a split; pictures of the web are also saved anew.
+        found = without_duplicates(
+            [r for r in listing.records if _wanted(r, use)], pictures=protocol.unit == "image"
+        ).kept
         if not found:
             raise InputError(
                 f"nothing in the folder of {use.set} can be used for this protocol",
@@ -50,6 +54,8 @@ def _wanted(record: Record, use: DataUse) -> bool:
     labels = {"all": ("normal", "abnormal"), "normals": ("normal",), "abnormal": ("abnormal",)}[use.use]
     if record.label not in labels or (use.sequence is not None and record.sequence != use.sequence):
         return False
+    if use.stripped is not None and record.stripped != use.stripped:
+        return False
     return record.dataset != _LOCKED_SET or not is_locked(record.subject)
 
 
@@ -57,12 +63,14 @@ def _case(record: Record, name: str, use: DataUse, *, many: bool) -> Case:
     normal = record.label == "normal"
     return Case(
         case_id=f"{use.set}.{name}" if many else name,
-        subject=record.group,
+        # Two sets may call different people sub-05.
+        subject=f"{record.dataset}:{record.group}",
         source=record.dataset,
         site="unknown" if record.site is None else record.site,
         cell=NORMAL if normal else (use.set if many else "abnormal"),
         path=record.path,
         truth=None if normal else record.mask,
+        truth_values=record.mask_values,
         trains=normal and use.trains,
         position=record.position,
         covariates=record.covariates,

@@ -179,7 +179,8 @@ def _make(task: _Task, record: Path) -> None:
             made = _with_defect(scan, _clean(task.folder, task.clean), task.case.defect)
             scan, truth = replace(made.scan, scan_id=task.case.case_id), made.core
         elif task.case.truth is not None:
-            truth = io.read(task.case.truth).voxels > 0
+            labels = io.read(task.case.truth).voxels
+            truth = np.isin(labels, task.case.truth_values) if task.case.truth_values else labels > 0
         if task.recipe.shape[2] > 1 and (reasons := first_look(scan).reasons):
             raise InputError("; ".join(reasons), remedy="", code="scope")
         prepared = prepare(scan, task.recipe)

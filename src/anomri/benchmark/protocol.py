@@ -33,12 +33,14 @@ class DataUse(_Frozen):
     use : ``all`` its scans; ``normals`` or ``abnormal`` alone.
     trains : whether its normal scans may train; false for a set that is only tested.
     sequence : only scans of this sequence, e.g. ``T1w``.
+    stripped : only scans with (false) or without (true) skull, where a set holds both.
     """
 
     set: str
     use: Literal["all", "normals", "abnormal"] = "all"
     trains: bool = True
     sequence: str | None = None
+    stripped: bool | None = None
 
 
 class Artefacts(_Frozen):

@@ -13,7 +13,7 @@ __all__ = ["CSV_COLUMNS", "Line", "csv_rows", "latex", "markdown", "rows_for", "
 CSV_COLUMNS = ("method", "normals", "cell", "metric", "value", "low", "high", "least", "most", "n", "note")
 _WIDEST = 7
 _LATEX = str.maketrans(
-    {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "–": "--", "≤": r"$\le$", "±": r"$\pm$", "−": "$-$", "′": "'"}
+    {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "–": "--", "≤": r"$\le$", "−": "$-$", "′": "'", "+": "$+$"}
 )
 
 
