@@ -49,26 +49,29 @@ def test_axes_and_rounding_do_not_count(order, flips, seed):
     assert digest(voxels, rounded) == digest(VOXELS, oblique())
 
 
-def another_value(voxels, affine):
+def moved(millimetres):
+    affine = oblique()
+    affine[0, 3] += millimetres
+    return affine
+
+
+def with_another_value():
+    voxels = VOXELS.copy()
     voxels[2, 3, 4] = np.nextafter(voxels[2, 3, 4], np.float32(np.inf))
+    return voxels
 
 
-def another_place(voxels, affine):
-    affine[0, 3] += 0.5
-
-
-def another_size(voxels, affine):
-    affine[:3, 2] *= 1.05
-
-
-def mirrored(voxels, affine):
-    voxels[:] = voxels[::-1].copy()
-
-
-@pytest.mark.parametrize("change", [another_value, another_place, another_size, mirrored])
-def test_what_changes_the_image_changes_the_digest(change):
-    voxels, affine = VOXELS.copy(), oblique()
-    change(voxels, affine)
+@pytest.mark.parametrize(
+    ("voxels", "affine"),
+    [
+        (with_another_value(), oblique()),
+        (VOXELS[::-1].copy(), oblique()),
+        (VOXELS, moved(0.5)),
+        (VOXELS, oblique((0.9375, 1.05, 1.2))),
+    ],
+    ids=["value", "mirrored", "place", "size"],
+)
+def test_what_changes_the_image_changes_the_digest(voxels, affine):
     assert digest(voxels, affine) != digest(VOXELS, oblique())
 
 

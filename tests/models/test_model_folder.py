@@ -182,7 +182,7 @@ def test_a_file_outside_the_folder_is_not_touched(copy, outside):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(2, "newer_format"), (99, "newer_format"), (0, "damaged"), (-1, "damaged"), ("1", "damaged"), (None, "damaged")],
+    [(3, "newer_format"), (99, "newer_format"), (0, "damaged"), (-1, "damaged"), ("1", "damaged"), (None, "damaged")],
 )
 def test_only_the_format_this_version_knows_is_read(copy, number, code):
     edit(copy / "model.json", lambda card: card.update(format=number))
@@ -191,7 +191,7 @@ def test_only_the_format_this_version_knows_is_read(copy, number, code):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"format": 1}', b'{"format": 1, "name": 3}'],
+    [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"format": 2}', b'{"format": 2, "name": 3}'],
 )
 def test_a_card_that_is_none_is_refused(copy, content):
     (copy / "model.json").write_bytes(content)
