@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy import ndimage
 
 from anomri.errors import InputError
 from anomri.io import array_scan
+from anomri.io.formats import read_image
 from anomri.metrics.detection import auroc
 from anomri.simulate import STRUCTURE, Record, corrupt, focal_lesion, outline_of, replay
 from anomri.simulate.structure.cavity import VOLUME_ML
@@ -205,3 +207,18 @@ def test_the_mirrored_side_is_that_of_the_other(uneven, inside):
     deep = ndimage.binary_erosion(made.core, iterations=1) & inside[held] & (mirrored == held)[:, None, None]
     assert deep.any()
     np.testing.assert_allclose(made.scan.voxels[deep], uneven.voxels[held][deep], rtol=1e-5)
+
+
+SHAPES = Path(__file__).parents[3] / "shared" / "data" / "lesion_shapes"
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not SHAPES.is_dir(), reason="the shapes of real lesions are not here")
+@pytest.mark.parametrize("file", ["ms/patient01_lesions.nii.gz", "ms/patient04_lesions.nii.gz"])
+def test_the_shape_of_a_real_lesion_can_be_put_anywhere_at_any_size(file, uneven, inside):
+    scan = read_image(SHAPES / file)
+    outline = outline_of(scan.voxels > 0, scan.geometry.spacing_mm)
+    made = focal_lesion(uneven, diameter_mm=25.0, contrast=3.0, sign="dark", seed=0, brain=inside, outline=outline)
+    assert made.core.sum() * uneven.geometry.voxel_ml == pytest.approx(np.pi * 25.0**3 / 6000.0, rel=0.02)
+    again = replay(uneven, Record.model_validate_json(made.record.model_dump_json()), inside)
+    assert again.scan.voxels.tobytes() == made.scan.voxels.tobytes()

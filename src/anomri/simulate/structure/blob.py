@@ -29,8 +29,9 @@ Box = tuple[slice, slice, slice]
 Spacing = tuple[float, float, float]
 Profile = tuple[Box, FloatArray, BoolArray]
 
-# Places that are tried.
-TRIES = 200
+# Places that are tried, and the share of a drawn shape and of a given one that must lie on tissue: a real lesion is
+# long and bent, and fits nowhere but where it was.
+TRIES, LEAST_INSIDE, LEAST_INSIDE_GIVEN = 200, 0.9, 0.6
 # Unevenness of the boundary as a share of the radius, and width over which the edge falls from 90 % to 10 %.
 ROUGHNESS = (0.15, 0.30)
 EDGE_MM = (1.0, 1.5)
@@ -111,15 +112,21 @@ def place_blob(
     rng: np.random.Generator,
     *,
     places: NDArray[np.intp],
-    least_inside: float = 0.9,
+    least_inside: float | None = None,
 ) -> Blob:
     """Move a shape to one of `places` (flat indices) where at least a share of it lies on tissue.
+
+    Parameters
+    ----------
+    least_inside : that share; None for 0.9, or 0.6 for a given outline.
 
     Raises
     ------
     InputError : no such place was found.
     """
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
+    if least_inside is None:
+        least_inside = LEAST_INSIDE if blob.outline is None else LEAST_INSIDE_GIVEN
     if places.size == 0:
         raise InputError("no voxel where a lesion could lie", remedy="Check the candidates.", code="mask_empty")
     if blob.volume_ml <= tissue.sum() * voxel_ml:
@@ -191,7 +198,7 @@ def _scale(blob: Blob, outline: Outline) -> float:
 
 def _furthest_mm(blob: Blob, outline: Outline) -> float:
     points = (np.argwhere(outline.mask()) - _middle(outline)) * np.asarray(outline.spacing_mm)
-    return 1.05 * _scale(blob, outline) * float(np.linalg.norm(points, axis=1).max()) + 1.0
+    return 1.3 * _scale(blob, outline) * float(np.linalg.norm(points, axis=1).max()) + 1.0
 
 
 def _middle(outline: Outline) -> NDArray[np.float64]:
