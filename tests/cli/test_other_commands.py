@@ -83,7 +83,7 @@ def test_info_says_what_an_image_is(anomri, brains, capsys):
 
 def test_info_counts_the_images_of_a_folder(anomri, brains, capsys):
     assert anomri("info", brains) == 0
-    assert "images\t2" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("images\t2\n")
 
 
 def test_info_of_nothing_or_of_no_image(anomri, tmp_path, capsys):
@@ -142,12 +142,23 @@ def test_fit_hands_over_and_says_what_came_of_it(anomri, told, brains, tmp_path,
     table.write_text("participant_id\tage\tsex\nsub-01\t31\tF\n")
     code = anomri(
         *("fit", "zatlas+iqm1c", "-i", brains, "-o", tmp_path / "my-model", "--participants", table),
-        *("--preset", "+iqm1c-tiny", "--set", "sigma_mm=4", "--set", "zatlas.floor=0.1", "--seed", 3, "--jobs", 2),
+        *(
+            "--preset",
+            "+iqm1c-tiny",
+            "--set",
+            "sigma_mm=4",
+            "--set",
+            "zatlas.floor_percentile=5",
+            "--seed",
+            3,
+            "--jobs",
+            2,
+        ),
     )
     assert code == 0
     assert told.methods == ["zatlas", "iqm1c"]
     assert told.settings["preset"] == [None, "iqm1c-tiny"]
-    assert told.settings["settings"] == {"sigma_mm": "4", "zatlas.floor": "0.1"}
+    assert told.settings["settings"] == {"sigma_mm": "4", "zatlas.floor_percentile": "5"}
     assert (told.settings["name"], told.settings["seed"], told.settings["jobs"]) == ("my-model", 3, 2)
     assert [(scan.subject, scan.covariates) for scan in told.scans] == [
         ("sub-01", {"age": 31.0, "sex": 0.0}),
@@ -270,6 +281,13 @@ def test_a_mistake_of_usage_is_one_line(anomri, tmp_path, monkeypatch, capsys, a
     assert line.startswith("anomri")
     assert line.endswith("--help.")
     assert [path.name for path in tmp_path.iterdir()] == ["x.nii"]
+
+
+@pytest.mark.usefixtures("told")
+def test_a_setting_that_cannot_be_is_refused_before_anything_is_said(anomri, brains, tmp_path, capsys):
+    assert anomri("fit", "zatlas", "-i", brains, "-o", tmp_path / "m", "--set", "sigma=4") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sigma" in line
 
 
 def test_fit_refuses_what_does_not_add_up(anomri, told, brains, tmp_path):

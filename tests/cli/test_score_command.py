@@ -116,7 +116,7 @@ def test_a_table_that_fits_no_scan_is_told_at_the_start(anomri, files, tmp_path,
     assert "'45Y'" in lines[0]
     assert "'1'" in lines[1]
     assert "No scan" in lines[2]
-    assert lines[3].startswith("1 scans")
+    assert lines[3].startswith("1 scan, ")
     assert len(json.loads((tmp_path / "out" / "run.json").read_text())["notes"]) == 3
 
 

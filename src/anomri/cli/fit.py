@@ -50,10 +50,12 @@ def fit(
     anomri fit autoencoder --preset autoencoder-small --set epochs=50 -i normals/ -o my-model
     """
     from anomri.pipeline import fit as fit_model
+    from anomri.pipeline.specs import branch_specs
     from anomri.runs.fit_report import write_fit_report
     from anomri.runs.room import default_jobs
 
     methods, presets, values = _parsed(method, preset, settings or [])
+    branch_specs(methods, presets, values)  # refuses what cannot be, before anything is announced
     scans = normals([*inputs, *(more or [])], include=include, participants=participants)
     refuse_output_among_inputs(out, [*inputs, *(more or [])])
     refuse_rate(alarm_rate, len(scans))
@@ -99,8 +101,9 @@ def _announce(methods: list[str], presets: list[str | None], *, scans: int, work
         say(f"{name}: {found.claim}", error=True)
     used = device_used(device.value, networks=any(METHODS[method].needs_torch for method in methods))
     minutes = scans * SECONDS_TO_PREPARE / workers / 60
-    say(f"{scans} scans, {workers} workers, device {used}", error=True)
-    say(f"estimate: {minutes:.0f} min to prepare the scans, then six trainings: five folds and the model", error=True)
+    say(f"scans {scans}, workers {workers}, device {used}", error=True)
+    preparing = "less than a minute" if minutes < 1 else f"{minutes:.0f} min"
+    say(f"estimate: {preparing} to prepare the scans, then six trainings: five folds and the model", error=True)
 
 
 def _tell(summary: FitSummary) -> None:

@@ -39,8 +39,10 @@ def info(
         facts = _of_folder(path)
     elif is_file or os.path.lexists(path):
         facts = _of_image(path)
+    elif len(path.parts) == 1:
+        facts = _of_model(_bundled(path.name))
     else:
-        facts = _of_model(_bundled(str(path)))
+        raise typer.BadParameter(f"there is no file or folder {path}", param_hint="PATH")
     if as_json:
         say_json(facts)
         return

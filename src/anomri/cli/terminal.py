@@ -21,7 +21,7 @@ def say_json(content: object) -> None:
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn on a terminal, tab-separated elsewhere."""
+    """Print a table: drawn on a terminal, tab-separated elsewhere; columns without names have no header."""
     from rich.console import Console
     from rich.table import Table
 
@@ -30,10 +30,10 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown_rows = [[shown(cell) for cell in row] for row in rows]
     console = Console()
     if not console.is_terminal:
-        for row in [columns, *shown_rows]:
+        for row in [columns, *shown_rows] if any(columns) else shown_rows:
             typer.echo("\t".join(row))
         return
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False, show_header=any(columns))
     for row in shown_rows:
         table.add_row(*row)
     console.print(table, markup=False)

@@ -39,7 +39,9 @@ def progress_on(stream: TextIO) -> Progress:
 
 
 def _opening(total: int, skipped: int, workers: int, device: str) -> str:
-    return f"{total} scans, {skipped} finished earlier; device {device}, workers {workers}"
+    return (
+        f"{total} {'scan' if total == 1 else 'scans'}, {skipped} finished earlier; device {device}, workers {workers}"
+    )
 
 
 def _line(done: Done) -> str:
