@@ -1,0 +1,85 @@
+"""Protocols: what is shipped can be read, what cannot run is refused with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anomri.benchmark.protocol import Protocol, read_protocol, shipped_protocols
+from anomri.benchmark.rows import BASELINES, rows_of
+from anomri.datasets.catalogue import DATASETS
+from anomri.errors import InputError
+from anomri.methods import load_preset
+from anomri.simulate import KINDS
+
+SHIPPED = sorted(shipped_protocols())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_protocol_names_what_exists(name: str) -> None:
+    protocol = read_protocol(name)
+    assert protocol.name == name
+    assert {use.set for use in protocol.data} <= set(DATASETS)
+    for row in rows_of(protocol):
+        for method, preset in zip(row.methods, row.presets or [None] * len(row.methods), strict=True):
+            load_preset(method, preset)
+    if protocol.artefacts is not None:
+        assert set(protocol.artefacts.kinds) <= set(KINDS)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_baseline_stands_in_every_table(name: str) -> None:
+    protocol = read_protocol(name)
+    rows = rows_of(protocol)
+    assert len({row.name for row in rows}) == len(rows)
+    wanted = {(m, p) for _, m, p in BASELINES if protocol.unit != "subject" or m != "baseline-position"}
+    stand = {
+        (m, row.presets[i] if row.presets else load_preset(m)[0]) for row in rows for i, m in enumerate(row.methods)
+    }
+    assert wanted <= stand
+
+
+def test_both_t1_protocols_share_scans_split_and_methods_so_that_one_training_serves_both() -> None:
+    artefacts, lesions = read_protocol("t1-artefacts"), read_protocol("t1-lesions")
+    for field in ("data", "recipe", "folds", "split_seed", "seeds", "methods"):
+        assert getattr(artefacts, field) == getattr(lesions, field)
+
+
+MINIMAL = 'name = "x"\ntitle = ""\nquestion = ""\ndata = [{ set = "ixi" }]\nrecipe = "brain-t1"\n'
+ROW = '[[methods]]\nname = "a"\nmethods = ["zatlas"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("name = ", "TOML"),
+        (MINIMAL, "methods"),
+        (MINIMAL + ROW + ROW, "same name"),
+        (MINIMAL + '[[methods]]\nname = "a"\n', "methods or heatmaps"),
+        (MINIMAL + ROW + 'presets = ["zatlas", "zatlas"]\n', "one preset a method"),
+        (MINIMAL + ROW + 'recipe = "nowhere"\n', "no recipe"),
+        (MINIMAL + "folds = 1\n" + ROW, "folds"),
+        (MINIMAL + "colour = 1\n" + ROW, "colour"),
+    ],
+)
+def test_a_protocol_that_cannot_run_is_refused(text: str, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=why):
+        read_protocol(str(file))
+
+
+def test_a_protocol_that_does_not_exist_names_those_that_do() -> None:
+    with pytest.raises(InputError) as caught:
+        read_protocol("t1-lesion")
+    assert "t1-lesions" in caught.value.remedy
+
+
+def test_a_recipe_of_the_protocol_is_a_shipped_one_with_changes() -> None:
+    protocol = read_protocol("pipeline-context")
+    assert isinstance(protocol, Protocol)
+    changed, base = protocol.recipe_of("no-bias"), protocol.recipe_of("brain-t1")
+    assert not changed.bias
+    assert base.bias
+    assert changed.sha256 != base.sha256
