@@ -25,7 +25,7 @@ from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import DataLeak
 from anomri.io.write import write_bytes, write_json
-from anomri.methods import METHODS, load_method
+from anomri.methods import entry_of, load_method
 from anomri.pipeline.ensemble import Fitted, fit_branches
 from anomri.pipeline.fit import FOLDS
 from anomri.pipeline.processes import each
@@ -131,7 +131,7 @@ def jobs_of(
     protocol: Protocol, row: MethodRow, folds: Sequence[Fold], *, recipe_sha256: str, folder: Path
 ) -> tuple[Job, ...]:
     """All fits of a row: a method without randomness runs one seed, unless the seed draws the normals."""
-    random = any(METHODS[name].needs_torch for name in row.methods)
+    random = any(entry_of(name).needs_torch for name in row.methods)
     seeds = protocol.seeds if random or protocol.normals is not None else protocol.seeds[:1]
     maps = any(r.truth is not None for fold in folds for r in fold.test)
     return tuple(
@@ -224,7 +224,7 @@ def _tests(job: Job) -> str:
 
 def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> tuple[Fitted, float]:
     fabric = None
-    if any(METHODS[spec.method].needs_torch for spec in specs):
+    if any(entry_of(spec.method).needs_torch for spec in specs):
         from anomri.training.fabric import make_fabric  # brings torch
 
         fabric = make_fabric("auto")

@@ -93,13 +93,13 @@ def _parsed(method: str, preset: str | None, settings: list[str]) -> tuple[list[
 
 def _announce(methods: list[str], presets: list[str | None], *, scans: int, workers: int, device: Device) -> None:
     """What will be done, and about how long it takes: a preset states its own time, on a machine it names."""
-    from anomri.methods import METHODS, load_preset
+    from anomri.methods import entry_of, load_preset
     from anomri.runs.room import device_used
 
     for method, preset in zip(methods, presets, strict=True):
         name, found = load_preset(method, preset)
         say(f"{name}: {found.claim}", error=True)
-    used = device_used(device.value, networks=any(METHODS[method].needs_torch for method in methods))
+    used = device_used(device.value, networks=any(entry_of(method).needs_torch for method in methods))
     minutes = scans * SECONDS_TO_PREPARE / workers / 60
     say(f"scans {scans}, workers {workers}, device {used}", error=True)
     preparing = "less than a minute" if minutes < 1 else f"{minutes:.0f} min"

@@ -15,11 +15,11 @@ def methods(as_json: AsJson = False) -> None:
     anomri methods
     anomri methods --json
     """
-    from anomri.methods import METHODS
+    from anomri.methods import all_entries
 
     if as_json:
         fields = ("summary", "presets", "needs_torch")
-        say_json({name: {field: getattr(entry, field) for field in fields} for name, entry in METHODS.items()})
+        say_json({name: {field: getattr(entry, field) for field in fields} for name, entry in all_entries().items()})
         return
-    rows = [(name, entry.summary, ", ".join(entry.presets)) for name, entry in METHODS.items()]
+    rows = [(name, entry.summary, ", ".join(entry.presets)) for name, entry in all_entries().items()]
     say_table(("method", "what it is", "presets"), rows)

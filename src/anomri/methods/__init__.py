@@ -8,12 +8,24 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import dataclass
+from importlib import metadata
 from typing import cast
 
 from anomri.errors import ModelError
 from anomri.methods.method import Config, FitReport, Method, Preset
 
-__all__ = ["METHODS", "Config", "Entry", "FitReport", "Method", "Preset", "load_method", "load_preset"]
+__all__ = [
+    "METHODS",
+    "Config",
+    "Entry",
+    "FitReport",
+    "Method",
+    "Preset",
+    "all_entries",
+    "entry_of",
+    "load_method",
+    "load_preset",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +114,54 @@ METHODS: dict[str, Entry] = {
 }
 
 
-def load_method(name: str) -> type[Method]:
-    """The class behind a row of `METHODS`.
+def all_entries() -> dict[str, Entry]:
+    """`METHODS`, then the methods of installed packages: entry points of the group ``anomri.methods``, each an `Entry`.
+
+    Raises
+    ------
+    ModelError : an entry point is no `Entry`, or takes the name of one of anomri's own methods.
+    """
+    found = dict(METHODS)
+    for point in metadata.entry_points(group="anomri.methods"):
+        if point.name in METHODS:
+            raise ModelError(
+                f"an installed package calls its method {point.name}, a name that is taken",
+                remedy="Rename its entry point.",
+                code="entry_point",
+            )
+        entry = point.load()
+        if not isinstance(entry, Entry):
+            raise ModelError(
+                f"the entry point {point.name} of an installed package is no Entry",
+                remedy="See the page on adding a method.",
+                code="entry_point",
+            )
+        found[point.name] = entry
+    return found
+
+
+def entry_of(name: str) -> Entry:
+    """The row of a method, anomri's own or an installed one.
 
     Raises
     ------
     ModelError : no such method; the message lists those there are and the closest one.
     """
-    if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, n=1)
+    if name in METHODS:
+        return METHODS[name]
+    known = all_entries()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ModelError(
-            f"there is no method {name!r}", remedy=f"Known: {', '.join(METHODS)}.{hint}", code="unknown_method"
+            f"there is no method {name!r}", remedy=f"Known: {', '.join(known)}.{hint}", code="unknown_method"
         )
-    entry = METHODS[name]
+    return known[name]
+
+
+def load_method(name: str) -> type[Method]:
+    """The class behind a method's row; raises as `entry_of`."""
+    entry = entry_of(name)
     return cast("type[Method]", getattr(importlib.import_module(entry.module), entry.name))
 
 
@@ -126,8 +172,7 @@ def load_preset(method: str, preset: str | None = None) -> tuple[str, Preset]:
     ------
     ModelError : the method or the preset does not exist.
     """
-    load_method(method)
-    entry = METHODS[method]
+    entry = entry_of(method)
     name = entry.presets[0] if preset is None else preset
     presets = cast("dict[str, Preset]", importlib.import_module(entry.module).PRESETS)
     if name not in presets:

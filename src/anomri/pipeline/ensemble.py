@@ -23,7 +23,7 @@ from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.datasets.splits import folds_by_subject, hold_out_by_subject
 from anomri.io.write import write_bytes, write_json
-from anomri.methods import METHODS, Method, load_method
+from anomri.methods import Method, entry_of, load_method
 from anomri.models.fusion import Scaling, fused_reading, measure_scaling
 from anomri.pipeline.specs import BranchSpec
 
@@ -112,7 +112,7 @@ def fewest_to_learn_from(spec: BranchSpec, subjects: Sequence[str], *, seed: int
 
 def _inner_splits(spec: BranchSpec, subjects: Sequence[str], seed: int) -> list[tuple[bool, ...]]:
     """Which scans each inner fit of a branch does not see."""
-    if METHODS[spec.method].needs_torch:
+    if entry_of(spec.method).needs_torch:
         return [hold_out_by_subject(subjects, _HOLD_OUT_SHARE, seed=seed)]
     folds = folds_by_subject(subjects, _INNER_FOLDS, seed=seed)
     return [tuple(fold == number for fold in folds) for number in range(_INNER_FOLDS)]
@@ -148,7 +148,7 @@ def _fit_or_restore(
 def _fit(
     spec: BranchSpec, prepared: Sequence[Prepared], seed: int, fabric: Fabric | None, resume: Path, *, measured: bool
 ) -> _Branch:
-    network = METHODS[spec.method].needs_torch
+    network = entry_of(spec.method).needs_torch
     splits = _inner_splits(spec, [p.subject for p in prepared], seed) if measured else []
     train = _parts(prepared, splits[0])[0] if measured and network else prepared
     method = load_method(spec.method)(spec.config)

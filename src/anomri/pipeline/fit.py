@@ -25,7 +25,7 @@ from anomri.calibration.tail import check_alarm_rate
 from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError
-from anomri.methods import METHODS
+from anomri.methods import entry_of
 from anomri.models import (
     Branch,
     BranchRecord,
@@ -288,7 +288,7 @@ def _summary(model: Model, dropped: tuple[Dropped, ...], final: Fitted) -> FitSu
 
 
 def _fabric(specs: Sequence[BranchSpec], device: str) -> Fabric | None:
-    if not any(METHODS[spec.method].needs_torch for spec in specs):
+    if not any(entry_of(spec.method).needs_torch for spec in specs):
         return None
     from anomri.training.fabric import make_fabric  # brings torch
 
