@@ -60,3 +60,10 @@ def test_a_scan_of_ones_own_is_judged_by_the_model_of_real_scans(anomri, ran, tm
     assert ran.model == "brain-t1"
     assert ran.out == tmp_path / "demo" / "yours"
     assert not hasattr(ran, "seed")
+
+
+@pytest.mark.usefixtures("ran")
+def test_a_place_that_cannot_be_written_ends_with_5_and_one_line(anomri, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert anomri("demo", "-o", tmp_path / "file" / "demo") == 5
+    assert len(capsys.readouterr().err.splitlines()) == 1
