@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from anomri.methods.method import Config
-from anomri.methods.tokens.masking import Rates
+from anomri.methods.tokens.masking import Blocks, Rates
+from anomri.methods.tokens.surprisal import slopes
 from anomri.methods.tokens.tokenizer import TokenizerShape
 from anomri.methods.tokens.transformer import TransformerShape
 
@@ -22,11 +23,12 @@ class TokensConfig(Config):
     ----------
     image : (H, W) pixels of a slice, X and Y of the prepared grid cropped or padded about their centre; multiples of
         `patch`. None: the prepared grid, padded.
-    patch, width, depth, heads, hidden, codes, levels, stem, dropout : of the tokenizer.
+    patch, width, depth, heads, hidden, codes, stem, dropout : of the tokenizer; see `TokenizerShape`.
     neighbours : slices above and below that the tokenizer sees besides (2.5D).
     window : values are standardised within the brain and clipped to ±window; air is −window.
     decay : of the codebooks' moving averages.
-    perceptual_weight, commitment, orthogonality : weights in the tokenizer's loss beside the absolute error.
+    perceptual_weight, commitment : weights in the tokenizer's loss beside the absolute error.
+    orthogonality : how far each update turns the codes apart; see `turned_apart`.
     perceptual_file, perceptual_sha256 : VGG-16 with LPIPS weights; the features learnt on the normals where None.
     feature_width, feature_epochs : of the network those features come from.
     first_epochs, first_batch, first_rate : of the tokenizer's training.
@@ -34,6 +36,7 @@ class TokensConfig(Config):
     sliced : whether the transformer is told where a slice lies.
     second_epochs, second_batch, second_rate, smoothing, second_weight : of its training; the loss is that of L1 plus
         `second_weight` times that of L2.
+    warm_up : share of its training in which the rate rises.
     rates, blocks : of the training masks; see `training_mask`.
     every : of the training slices, only each so many-th (another one every epoch).
     surprisal : ``cover`` hides each token equally often, ``monte-carlo`` at random.
@@ -48,11 +51,15 @@ class TokensConfig(Config):
     holdout : share of the subjects kept out of training; they give all statistics of normal slices.
     spread_sigma_voxels : smoothing of those statistics along all axes.
     fused : ``continuous`` mean of the standardised maps, or the published binary ``union``.
-    cut_surprisal, cut_z, cut_perceptual : of the union: nats; spreads of the pooled perceptual map; its own units.
-    None:
-        the `cut_quantile` of held-out normal slices.
+    pool : side, in pixels, of the windows the perceptual map is averaged over before it is standardised; odd.
+    cut_surprisal, cut_z, cut_perceptual : of the union: nats; spreads of the pooled perceptual map; the
+        perceptual map's own units. None: the `cut_quantile` of held-out normal slices.
     cut_quantile : see above.
-    smallest_px : smaller 4-connected parts of the perceptual mask are dropped.
+    dilation_px : side of the window that the perceptual mask is dilated by; odd, 1 for none.
+    smallest_px : smaller 4-connected parts of that mask are dropped.
+    backflow : tokens under that mask are healed once more, and what looks different from it by more than
+        `cut_perceptual` joins the union.
+    edge_erosion : most erosions of the union, at the corners of a slice; none near its centre.
     score : ``top`` mean of the largest `top_fraction` of the map; ``area`` mean of the map over the examined region;
         ``sum`` over it, the published one, which grows with the size of the head.
     top_fraction : see above.
@@ -66,7 +73,6 @@ class TokensConfig(Config):
     heads: int = Field(default=8, ge=1)
     hidden: int = Field(default=1024, ge=4)
     codes: int = Field(default=256, ge=2)
-    levels: Literal[2] = 2
     stem: int = Field(default=512, ge=8)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
     neighbours: int = Field(default=0, ge=0, le=3)
@@ -90,10 +96,11 @@ class TokensConfig(Config):
     second_epochs: int = Field(default=100, ge=1)
     second_batch: int = Field(default=158, ge=1)
     second_rate: float = Field(default=2e-4, gt=0.0)
+    warm_up: float = Field(default=0.08, ge=0.0, lt=1.0)
     smoothing: float = Field(default=0.01, ge=0.0, lt=1.0)
     second_weight: float = Field(default=0.25, ge=0.0)
     rates: Rates = "wide"
-    blocks: bool = True
+    blocks: Blocks = "rectangles"
     every: int = Field(default=1, ge=1)
     surprisal: Literal["cover", "monte-carlo"] = "cover"
     groups: int = Field(default=5, ge=2)
@@ -108,11 +115,15 @@ class TokensConfig(Config):
     holdout: float = Field(default=0.2, gt=0.0, lt=1.0)
     spread_sigma_voxels: float = Field(default=2.0, ge=0.0)
     fused: Literal["continuous", "union"] = "continuous"
+    pool: int = Field(default=7, ge=1)
     cut_surprisal: float | None = None
     cut_z: float | None = None
     cut_perceptual: float | None = None
     cut_quantile: float = Field(default=0.999, gt=0.0, lt=1.0)
+    dilation_px: int = Field(default=1, ge=1)
     smallest_px: int = Field(default=5, ge=1)
+    backflow: bool = False
+    edge_erosion: int = Field(default=0, ge=0)
     score: Literal["top", "area", "sum"] = "top"
     top_fraction: float = Field(default=0.002, gt=0.0, le=1.0)
     least_normals: int = Field(default=4, ge=4)
@@ -125,6 +136,14 @@ class TokensConfig(Config):
             raise ValueError(f"image {self.image}: a side is not a multiple of the patch")
         if self.width % self.heads or self.second_width % (4 * self.second_heads):
             raise ValueError("a width is not a multiple of its heads (the transformer's of four times as many)")
+        if self.stem % max(8, self.patch):
+            raise ValueError(f"stem {self.stem} is not a multiple of 8 and of the patch")
+        if self.sets > len(slopes(self.groups)):
+            raise ValueError(f"{self.groups} groups make {len(slopes(self.groups))} different sets, not {self.sets}")
+        if not (self.pool % 2 and self.dilation_px % 2):
+            raise ValueError("pool and dilation_px are odd")
+        if self.backflow and not self.healing:
+            raise ValueError("backflow needs healing")
         if bool(self.perceptual_sha256) != (self.perceptual_file is not None):
             raise ValueError("a perceptual file and its SHA-256 come together")
         return self
@@ -140,7 +159,6 @@ class TokensConfig(Config):
             heads=self.heads,
             hidden=self.hidden,
             codes=self.codes,
-            levels=self.levels,
             stem=self.stem,
             dropout=self.dropout,
             window=self.window,

@@ -5,7 +5,7 @@ denoiser (features of what normal slices look like) → tokenizer → transforme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from torch.nn import functional
 from anomri.methods.tokens.config import TokensConfig
 from anomri.methods.tokens.masking import training_mask
 from anomri.methods.tokens.perceptual import Denoiser, Perceptual, perceptual_map, read_lpips
+from anomri.methods.tokens.slices import Slices
 from anomri.methods.tokens.tokenizer import Tokenizer
 from anomri.methods.tokens.transformer import TokenTransformer
 from anomri.training.holdout import held_out_loss
@@ -28,29 +29,12 @@ from anomri.training.seeding import generator, seeded_torch
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Course", "Slices", "fit_features", "fit_tokenizer", "fit_transformer"]
+__all__ = ["Course", "codes_of", "fit_features", "fit_tokenizer", "fit_transformer", "masked_cross_entropy"]
 
+# Of the noise that the features learn to take away, in spreads of the brain's intensities.
 _NOISE_SD = 0.5
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Slices:
-    """Slices of several scans.
-
-    Parameters
-    ----------
-    pixels : (n, channels, H, W) float32, the middle channel being the slice itself.
-    positions : (n,) in [0, 1], where in the prepared volume each lies.
-    """
-
-    pixels: NDArray[np.float32]
-    positions: NDArray[np.float32]
-
-    @property
-    def own(self) -> NDArray[np.float32]:
-        """(n, 1, H, W): the slices without their neighbours."""
-        middle = self.pixels.shape[1] // 2
-        return self.pixels[:, middle : middle + 1]
+_FEATURE_RATE = 1e-3
+_LARGEST_GRADIENT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +71,7 @@ def fit_features(trained: Slices, config: TokensConfig, course: Course) -> tuple
         network,
         loss,
         _batches(len(trained.pixels), config.first_batch, config.every, make),
-        optimizer=lambda weights: torch.optim.AdamW(weights, 1e-3),
+        optimizer=lambda weights: torch.optim.AdamW(weights, _FEATURE_RATE),
         epochs=config.feature_epochs,
         seed=course.seed,
         fabric=course.fabric,
@@ -140,7 +124,7 @@ def fit_tokenizer(
         network,
         loss,
         _batches(len(trained.pixels), config.first_batch, config.every, make),
-        optimizer=lambda weights: torch.optim.AdamW(weights, config.first_rate, betas=(0.9, 0.95), weight_decay=1e-4),
+        optimizer=lambda weights: _Clipped(weights, config.first_rate, betas=(0.9, 0.95), weight_decay=1e-4),
         epochs=config.first_epochs,
         seed=course.seed,
         fabric=course.fabric,
@@ -164,7 +148,11 @@ def fit_transformer(
     shape = config.transformer(image)
     with seeded_torch(course.seed, 3):
         network = TokenTransformer(shape)
-    codes, held_codes = (codes_of(tokenizer, s.pixels, config.first_batch) for s in (trained, held))
+    held_codes = codes_of(tokenizer, held.pixels, config.first_batch)
+    # Slices and their mirror images, since both are healed.
+    codes = torch.stack(
+        [codes_of(tokenizer, p, config.first_batch) for p in (trained.pixels, trained.pixels[:, :, ::-1])]
+    )
 
     def masks(indices: NDArray[np.intp], *key: int) -> Tensor:
         rows = [
@@ -183,7 +171,8 @@ def fit_transformer(
         return torch.from_numpy(np.array(rows))
 
     def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
-        return codes[indices], torch.from_numpy(trained.positions[indices]), masks(indices, seed, epoch)
+        sides = [int(generator(seed, epoch, int(n), 2).integers(2)) for n in indices]
+        return codes[sides, indices], torch.from_numpy(trained.positions[indices]), masks(indices, seed, epoch)
 
     def loss(module: nn.Module, batch: Batch) -> Tensor:
         return masked_cross_entropy(module, batch, shape.mask, config, config.smoothing if module.training else 0.0)
@@ -200,14 +189,14 @@ def fit_transformer(
     training = train(
         network,
         loss,
-        _batches(len(codes), config.second_batch, config.every, make),
-        optimizer=lambda weights: torch.optim.AdamW(weights, config.second_rate, betas=(0.9, 0.98), weight_decay=0.01),
+        _batches(len(trained.pixels), config.second_batch, config.every, make),
+        optimizer=lambda weights: _Clipped(_decayed(network, weights), config.second_rate, betas=(0.9, 0.98)),
         epochs=config.second_epochs,
         seed=course.seed,
         fabric=course.fabric,
         resume=course.folder("transformer"),
         validate=validate,
-        decay=cosine_decay,
+        decay=lambda progress: min(1.0, progress / max(config.warm_up, 1e-9)) * cosine_decay(progress),
         settings=course.settings,
     )
     return network.requires_grad_(False).eval(), training
@@ -234,10 +223,28 @@ def codes_of(tokenizer: Tokenizer, pixels: NDArray[np.float32], size: int) -> Te
     device = next(tokenizer.parameters()).device
     with torch.inference_mode():
         parts = [
-            tokenizer.encode(torch.from_numpy(pixels[n : n + size]).to(device)).indices.cpu()
+            tokenizer.encode(torch.from_numpy(np.ascontiguousarray(pixels[n : n + size])).to(device)).indices.cpu()
             for n in range(0, len(pixels), size)
         ]
     return torch.cat(parts).clone()
+
+
+class _Clipped(torch.optim.AdamW):
+    """AdamW whose gradients have a norm of at most 1."""
+
+    def step(self, closure: Any = None) -> Any:
+        """See `torch.optim.Optimizer.step`."""
+        nn.utils.clip_grad_norm_([p for group in self.param_groups for p in group["params"]], _LARGEST_GRADIENT)
+        return super().step(closure)
+
+
+def _decayed(network: nn.Module, weights: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+    """All weights in two groups: decay 0.01 for matrices; none for embeddings, biases and norms."""
+    tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for weight in weights:
+        groups[weight.ndim > 1 and id(weight) not in tables].append(weight)
+    return [{"params": group, "weight_decay": decay} for group, decay in zip(groups, (0.0, 0.01), strict=True)]
 
 
 def _batches(count: int, size: int, every: int, make: Callable[[NDArray[np.intp], int, int], Batch]) -> Batches:

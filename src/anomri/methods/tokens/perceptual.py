@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 from torch.nn import functional
@@ -143,7 +144,7 @@ def read_lpips(path: Path, sha256: str) -> Lpips:
     try:
         weights: Mapping[str, Tensor] = load_tensors(content)
         network.load_state_dict(dict(weights))
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (SafetensorError, RuntimeError) as error:
         raise ModelError(
             "the file does not hold VGG-16 with LPIPS weights", remedy="See the page of the method.", code="perceptual"
         ) from error
@@ -166,4 +167,5 @@ def perceptual_map(network: Perceptual, one: Tensor, other: Tensor) -> Tensor:
 
 
 def _unit(features: Tensor) -> Tensor:
-    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + _TINY)
+    # Within the root: the slope of a root at 0, where all features of a pixel are 0, is not a number.
+    return features / (features.square().sum(dim=1, keepdim=True) + _TINY).sqrt()

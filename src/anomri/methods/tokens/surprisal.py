@@ -14,10 +14,11 @@ Shapes: B slices, S = R · C tokens in rows, K codes a level, n masks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = [
     "Predict",
@@ -26,24 +27,30 @@ __all__ = [
     "heal",
     "masked_surprisal",
     "monte_carlo_masks",
+    "slopes",
 ]
 
 # (first, second, task, index of each row's slice) → logits; the position of the slice is the caller's business.
 Predict = Callable[[Tensor, Tensor, int, Tensor], Tensor]
 
 
-def checkerboard(grid: tuple[int, int], side: int, *, odd: bool) -> Tensor:
-    """(S,) bool: every second square of `side` tokens; `odd` gives the other half."""
+def checkerboard(grid: tuple[int, int], side: int) -> Tensor:
+    """(S,) bool: every second square of `side` tokens, that in the first corner among them."""
     rows = torch.arange(grid[0])[:, None] // side
     columns = torch.arange(grid[1])[None, :] // side
-    return ((rows + columns + int(odd)) % 2 == 0).flatten()
+    return ((rows + columns) % 2 == 0).flatten()
 
 
 def cover_masks(grid: tuple[int, int], *, groups: int, sets: int) -> Tensor:
     """Masks that hide every token equally often, at a rate of 1 − 1 / groups, without chance.
 
-    Pass g of a set shows the tokens of coset g alone; cosets are spread by a lattice, shifted from set to set, so that
+    Pass g of a set shows the tokens of coset g alone. Cosets are lattices, of another slope in each set, so that
     neighbours fall into different ones.
+
+    Parameters
+    ----------
+    groups : ≥ 2.
+    sets : at most as many as there are slopes, see `slopes`.
 
     Returns
     -------
@@ -52,16 +59,15 @@ def cover_masks(grid: tuple[int, int], *, groups: int, sets: int) -> Tensor:
     rows = torch.arange(grid[0])[:, None]
     columns = torch.arange(grid[1])[None, :]
     masks = []
-    for number in range(sets):
-        # A step coprime to the number of groups runs through all of them along a column, as 1 does along a row.
-        step = _coprime(groups, 2 + number)
-        coset = (columns + step * rows + number * (groups // 2)) % groups
+    for slope in slopes(groups)[:sets]:
+        coset = (columns + slope * rows) % groups
         masks += [(coset != shown).flatten() for shown in range(groups)]
     return torch.stack(masks)
 
 
-def _coprime(number: int, start: int) -> int:
-    return next(n for n in range(start, start + number + 1) if math.gcd(n, number) == 1)
+def slopes(groups: int) -> list[int]:
+    """Steps that run through all cosets along a column, as 1 does along a row; 2 and up first, 1 (diagonals) last."""
+    return [n for n in range(2, groups + 2) if math.gcd(n, groups) == 1]
 
 
 def monte_carlo_masks(tokens: int, *, passes: int, rate: float, generator: torch.Generator) -> Tensor:
@@ -72,7 +78,7 @@ def monte_carlo_masks(tokens: int, *, passes: int, rate: float, generator: torch
 def masked_surprisal(
     predict: Predict, first: Tensor, masks: Tensor, *, hidden: int, rows_at_once: int
 ) -> tuple[Tensor, Tensor]:
-    """Mean −log p of each token of L1, over the masks that hide it.
+    """Mean −log p of each token of L1, over the masks that hide it; L2 is all hidden.
 
     Parameters
     ----------
@@ -85,31 +91,22 @@ def masked_surprisal(
     -------
     (B, S) nats, `nan` for a token no mask hides; and (S,) how often each was hidden.
     """
-    b, s = first.shape
-    total = torch.zeros(b, s, dtype=torch.float64)
-    pairs = [(i, j) for i in range(b) for j in range(len(masks))]
-    second = torch.full_like(first[:1], hidden)
-    for start in range(0, len(pairs), rows_at_once):
-        part = pairs[start : start + rows_at_once]
-        slices = torch.tensor([i for i, _ in part])
-        chosen = masks[torch.tensor([j for _, j in part])]
-        true = first[slices]
-        logits = predict(true.masked_fill(chosen, hidden), second.expand(len(part), s), 0, slices)
-        nll = -torch.log_softmax(logits.float(), dim=-1).gather(2, true[..., None])[..., 0]
-        total.index_add_(0, slices, torch.where(chosen, nll, 0.0).double().cpu())
+    device = first.device
+    masks = masks.to(device)
+    total = torch.zeros(first.shape, dtype=torch.float64, device=device)
+    slices = torch.arange(len(first), device=device).repeat_interleave(len(masks))
+    chosen = torch.arange(len(masks), device=device).repeat(len(first))
+    for start in range(0, len(slices), rows_at_once):
+        rows = slices[start : start + rows_at_once]
+        true, mask = first[rows], masks[chosen[start : start + rows_at_once]]
+        logits = predict(true.masked_fill(mask, hidden), torch.full_like(true, hidden), 0, rows)
+        nll = functional.cross_entropy(logits.float().transpose(1, 2), true, reduction="none")
+        total.index_add_(0, rows, torch.where(mask, nll, 0.0).double())
     count = masks.sum(dim=0)
     return torch.where(count > 0, total / count, torch.nan).float(), count
 
 
-def heal(
-    predict: Predict,
-    first: Tensor,
-    second: Tensor,
-    masks: Tensor,
-    *,
-    hidden: int,
-    steps: int,
-) -> tuple[Tensor, Tensor]:
+def heal(predict: Predict, codes: Tensor, masks: Tensor, *, hidden: int, steps: int) -> Tensor:
     """Replace hidden tokens by the most probable ones, the most confident first.
 
     L1 is healed while all of L2 is hidden, then L2 given the healed L1. A step commits an equal share of what is
@@ -117,17 +114,19 @@ def heal(
 
     Parameters
     ----------
-    first, second : (B, S) codes.
+    codes : (B, S, 2).
     masks : (B, S) bool, the tokens to heal.
 
     Returns
     -------
-    (B, S) healed codes of L1 and of L2; tokens outside the mask are as they were.
+    (B, S, 2) healed codes; tokens outside the mask are as they were.
     """
-    rows = torch.arange(len(first))
+    first, second = codes.unbind(dim=-1)
+    rows = torch.arange(len(codes), device=codes.device)
     blank = torch.full_like(second, hidden)
-    healed = _filled(lambda x: predict(x, blank, 0, rows), first, masks, hidden=hidden, steps=steps)
-    return healed, _filled(lambda x: predict(healed, x, 1, rows), second, masks, hidden=hidden, steps=steps)
+    first = _filled(lambda x: predict(x, blank, 0, rows), first, masks, hidden=hidden, steps=steps)
+    second = _filled(lambda x: predict(first, x, 1, rows), second, masks, hidden=hidden, steps=steps)
+    return torch.stack([first, second], dim=-1)
 
 
 def _filled(logits_of: Callable[[Tensor], Tensor], codes: Tensor, masks: Tensor, *, hidden: int, steps: int) -> Tensor:
@@ -138,14 +137,9 @@ def _filled(logits_of: Callable[[Tensor], Tensor], codes: Tensor, masks: Tensor,
         if not bool(remaining.any()):
             break
         probability, best = torch.softmax(logits_of(current).float(), dim=-1).max(dim=-1)
-        confidence = torch.where(open_, probability.to(current.device), -1.0)
+        confidence = torch.where(open_, probability, -1.0)
         # Each slice commits its own share, so that its result does not hang on the slices beside it.
         count = -(-remaining // (steps - step))
         rank = confidence.argsort(dim=1, descending=True, stable=True).argsort(dim=1, stable=True)
-        current = torch.where(open_ & (rank < count[:, None]), best.to(current.device), current)
+        current = torch.where(open_ & (rank < count[:, None]), best, current)
     return current
-
-
-def spread_masks(masks: Sequence[Tensor], slices: int) -> Tensor:
-    """The same masks for every slice: n of (S,) → (slices · n, S), slice by slice."""
-    return torch.stack(list(masks)).repeat(slices, 1)

@@ -2,18 +2,17 @@
 
     slice → patch embedding → transformer → two residual codebooks → convolutional decoder → slice
 
-The codes move by exponential moving averages alone; the encoder's gradient passes straight through the codes. A
-tokenizer that is in use is frozen: nothing that calls ``train()`` on a network around it can wake its dropout or move
-its codes.
+The codes move by moving averages alone; the encoder's gradient passes straight through them. A tokenizer in use is
+frozen: no ``train()`` of a network around it can wake its dropout or move its codes.
 
 References
 ----------
 Kadhim et al., 2026 (arXiv 2605.24609) and its supplement: layers, sizes and constants. van den Oord et al., NeurIPS
-2017
-(vector quantisation); Zeghidour et al., IEEE TASLP 30, 2022 (residual levels, k-means start, revival of dead codes).
+2017 (vector quantisation); Zeghidour et al., IEEE TASLP 30, 2022 (residual levels, k-means start, revival of dead
+codes).
 
-Shapes: B slices, H × W pixels, P side of a patch, S = (H / P) (W / P) tokens in rows, D width, K codes a level, Q
-levels.
+Shapes: B slices, H × W pixels, P side of a patch, S = (H / P) (W / P) tokens in rows, D width, K codes a level,
+Q levels, n vectors.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Quantised", "ResidualQuantiser", "Tokenizer", "TokenizerShape", "orthogonality"]
+__all__ = ["Quantised", "ResidualQuantiser", "Tokenizer", "TokenizerShape", "nearest", "orthogonality", "turned_apart"]
 
 _EPSILON = 1e-5
 _KMEANS_ROUNDS = 10
@@ -43,7 +42,7 @@ class TokenizerShape:
     patch : side of a token, pixels; a power of two.
     width, depth, heads, hidden : of the encoder's transformer.
     codes, levels : entries of a codebook, and how many residual levels there are.
-    stem : channels of the decoder's trunk; each enlargement then halves them.
+    stem : channels of the decoder's trunk, a multiple of 8 and of `patch`; each enlargement then halves them.
     dropout : of the encoder, in training.
     window : the output is clamped to ±window when scoring; None for no clamp.
     """
@@ -88,8 +87,7 @@ class ResidualQuantiser(nn.Module):
     Parameters
     ----------
     decay : of the moving averages of counts and sums.
-    apart : step along the gradient of `orthogonality` that follows every update, so that the codes spread out; no
-        optimiser ever touches them.
+    apart : how far every update turns the codes away from one another, see `turned_apart`.
     dead_below : a code whose average count is lower is replaced by a vector of the batch.
     """
 
@@ -117,6 +115,11 @@ class ResidualQuantiser(nn.Module):
 
     def forward(self, vectors: Tensor) -> Quantised:
         """(B, S, D) → their codes; in training the codes follow the vectors."""
+        # Distances to codes are small differences of large numbers: never in half precision.
+        with torch.autocast(vectors.device.type, enabled=False):
+            return self._quantised(vectors.float())
+
+    def _quantised(self, vectors: Tensor) -> Quantised:
         flat = vectors.reshape(-1, vectors.shape[-1])
         if self.training and not bool(self.started):
             self._start(flat.detach())
@@ -171,11 +174,7 @@ class ResidualQuantiser(nn.Module):
         self.counts[level] = torch.where(dead, self.dead_below, self.counts[level])
         self.sums[level] = torch.where(dead[:, None], fresh * self.dead_below, self.sums[level])
         if self.apart:
-            with torch.enable_grad():
-                book = self.codebooks[level].clone().requires_grad_()
-                (slope,) = torch.autograd.grad(orthogonality(book), book)
-            self.codebooks[level] -= self.apart * slope
-            self.sums[level] -= self.apart * slope * self.counts[level][:, None]
+            self.codebooks[level] = turned_apart(self.codebooks[level], self.apart)
 
 
 def orthogonality(book: Tensor) -> Tensor:
@@ -183,6 +182,16 @@ def orthogonality(book: Tensor) -> Tensor:
     unit = functional.normalize(book, dim=-1)
     n = len(book)
     return ((unit @ unit.T).square().sum() - n) / (n * (n - 1))
+
+
+def turned_apart(book: Tensor, weight: float) -> Tensor:
+    """Codes (K, D) after a step of K · `weight` down the slope of `orthogonality`, their lengths kept."""
+    unit = functional.normalize(book, dim=-1)
+    n = len(book)
+    cosine = unit @ unit.T
+    # d/du of the mean over pairs, without its part along u, which does not turn.
+    slope = 4.0 / (n * (n - 1)) * (cosine @ unit - cosine.square().sum(dim=1, keepdim=True) * unit)
+    return functional.normalize(unit - weight * n * slope, dim=-1) * book.square().sum(dim=-1, keepdim=True).sqrt()
 
 
 def nearest(vectors: Tensor, book: Tensor) -> Tensor:
@@ -193,12 +202,12 @@ def nearest(vectors: Tensor, book: Tensor) -> Tensor:
 def _tally(vectors: Tensor, index: Tensor, codes: int) -> tuple[Tensor, Tensor]:
     """How many vectors fell to each code, and their sum."""
     counts = torch.bincount(index, minlength=codes).to(vectors.dtype)
-    return counts, torch.zeros(codes, vectors.shape[1], dtype=vectors.dtype).index_add_(0, index, vectors)
+    return counts, vectors.new_zeros(codes, vectors.shape[1]).index_add_(0, index, vectors)
 
 
 def _some(vectors: Tensor, count: int) -> Tensor:
     """`count` of the vectors in random order; all of them over again where there are fewer."""
-    order = torch.randperm(len(vectors))[:count]
+    order = torch.randperm(len(vectors), device=vectors.device)[:count]
     return vectors[order.repeat(-(-count // len(order)))[:count]]
 
 
@@ -207,12 +216,11 @@ class _Trunk(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        groups = min(8, width)
         self.layers = nn.Sequential(
             *(
                 layer
                 for _ in range(3)
-                for layer in (nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(groups, width), nn.SiLU())
+                for layer in (nn.Conv2d(width, width, 3, padding=1), nn.GroupNorm(8, width), nn.SiLU())
             )
         )
 
@@ -281,6 +289,10 @@ class Tokenizer(nn.Module):
         if self.shape.window is not None and not self.training:
             image = image.clamp(-self.shape.window, self.shape.window)
         return image
+
+    def decode_codes(self, indices: Tensor) -> Tensor:
+        """(B, S, Q) codes → (B, 1, H, W)."""
+        return self.decode(self.quantiser.vectors_of(indices))
 
     def forward(self, slices: Tensor) -> tuple[Tensor, Quantised]:
         """(B, C, H, W) → reconstruction (B, 1, H, W), and the codes it was made from."""

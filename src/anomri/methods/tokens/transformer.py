@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TokenTransformer", "TransformerShape", "rotary_table"]
+__all__ = ["TokenTransformer", "TransformerShape", "rotary_table", "rotated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def rotary_table(shape: TransformerShape) -> tuple[Tensor, Tensor]:
     return full.cos(), full.sin()
 
 
-def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """(B, h, S, d) turned by its positions."""
+def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """(…, S, d) turned by its positions."""
     first, second = x.chunk(2, dim=-1)
     return x * cosine + torch.cat([-second, first], dim=-1) * sine
 
@@ -95,7 +95,7 @@ class _Block(nn.Module):
         b, s, width = x.shape
         qkv = self.qkv(self.before_attention(x)).view(b, s, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(_rotated(q, cosine, sine), _rotated(k, cosine, sine), v)
+        mixed = functional.scaled_dot_product_attention(rotated(q, cosine, sine), rotated(k, cosine, sine), v)
         x = x + self.out(mixed.transpose(1, 2).reshape(b, s, width))
         y = self.before_mlp(x)
         total: Tensor = x + self.down(functional.silu(self.gate(y)) * self.up(y))
