@@ -80,7 +80,7 @@ def test_a_scan_that_trained_the_model_is_a_leak(half_model, people, visitors, l
 
 
 def test_scans_out_of_scope_are_left_out_and_if_none_is_left_nothing_is_written(half_model, visitors, lay, tmp_path):
-    far = [as_measured(p, {**drawn_features(np.random.default_rng(0)), "correlation": 0.1}) for p in visitors]
+    far = [as_measured(p, {**drawn_features(np.random.default_rng(0)), "overlap": 0.1}) for p in visitors]
     summary = calibrated(half_model, [far[0], *visitors[1:]], lay, tmp_path / "there")
     assert [d.scan_id for d in summary.dropped] == [far[0].scan.scan_id]
     assert "resembles the template too little" in summary.dropped[0].reason
