@@ -77,7 +77,7 @@ def simulated_cases(protocol: Protocol, normals: Sequence[Case]) -> tuple[Case, 
     Returns
     -------
     ``subjects_per_cell`` cases a cell (all subjects where there are fewer). Place, shape and severity of a defect hang
-    on its cell and its scan alone, so that a protocol with more cells holds the same cases.
+    on its cell and its scan alone; whose scan it is hangs on the cell's number in the protocol.
     """
     ranked = sorted(normals, key=lambda case: _digest(case.subject))
     first = {case.subject: case for case in reversed(ranked)}

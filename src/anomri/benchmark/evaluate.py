@@ -7,7 +7,7 @@ refused scan scores +inf, normal or not, so it is an alarm, and has its own coun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,9 +24,11 @@ from anomri.metrics.detection import (
     auroc_of,
     average_precision_of,
     oracle_fpr_at_tpr_of,
+    oracle_tpr_at_fpr_of,
     rate_of,
 )
-from anomri.metrics.operating import ppv
+from anomri.metrics.operating import alarms_per_100, ppv
+from anomri.metrics.strata import auroc_within, position_binned_auroc
 from anomri.metrics.uniformity import uniformity
 
 __all__ = ["POOLED_ARTEFACTS", "POOLED_LESIONS", "cells_of", "compare", "detection", "p_values"]
@@ -37,6 +39,8 @@ POOLED_ARTEFACTS, POOLED_LESIONS = "all artefacts", "all lesions"
 _SEED = 0
 _FEWEST = 20
 _PREVALENCES = (0.05, 0.20)
+_RARE = (0.05, 0.01)
+_NAN = float("nan")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,15 +61,15 @@ class Scores:
 def cells_of(results: Results) -> dict[str, tuple[str, ...]]:
     """Abnormal cases by cell, in the order of the cases; pooled cells first where there are several of a kind."""
     cells: dict[str, list[str]] = {}
-    pooled: dict[str, list[str]] = {POOLED_ARTEFACTS: [], POOLED_LESIONS: []}
+    pooled: dict[str, dict[str, str]] = {POOLED_ARTEFACTS: {}, POOLED_LESIONS: {}}
     for ready in results.ready:
         case = ready.case
         if not case.abnormal:
             continue
         cells.setdefault(case.cell, []).append(case.case_id)
         if case.defect is not None:
-            pooled[POOLED_ARTEFACTS if case.defect.kind == "artefact" else POOLED_LESIONS].append(case.case_id)
-    kinds = {name: ids for name, ids in pooled.items() if len({i.rpartition(".")[2] for i in ids}) > 1}
+            pooled[POOLED_ARTEFACTS if case.defect.kind == "artefact" else POOLED_LESIONS][case.case_id] = case.cell
+    kinds = {name: ids for name, ids in pooled.items() if len(set(ids.values())) > 1}
     return {name: tuple(ids) for name, ids in {**kinds, **cells}.items()}
 
 
@@ -81,8 +85,9 @@ def scores_of(results: Results, cell: Sequence[str]) -> Scores:
 def detection(protocol: Protocol, results: Results) -> list[Entry]:
     """Figures that need scores alone: of the normals, then of every cell."""
     entries = _of_normals(protocol, results)
+    alarms = {e.metric: e.value for e in entries}
     for name, cell in cells_of(results).items():
-        entries += _of_cell(protocol, results, name, scores_of(results, cell))
+        entries += _of_cell(protocol, results, name, scores_of(results, cell), alarms)
     return entries
 
 
@@ -154,35 +159,88 @@ def _of_normals(protocol: Protocol, results: Results) -> list[Entry]:
     refused = float(np.mean([np.isinf([found[c] for c in names]).sum() for found in results.scores.values()]))
     entries = [replace(base, metric="refused", value=refused)]
     for rate in protocol.rates:
-        entries.append(_alarms(base, "false alarms", rate, by_seed, subjects, _promised(results, rate)))
-    distances = [uniformity(p).ks for p in by_seed]
-    entries.append(
-        replace(base, metric="p-value ks", value=float(np.mean(distances)), least=min(distances), most=max(distances))
-    )
+        found = _alarms(base, "false alarms", rate, by_seed, subjects, _promised(results, rate))
+        entries.append(found)
+        gap = replace(found, metric=f"false alarms less {rate:g}", value=found.value - rate, low=_NAN, high=_NAN)
+        entries.append(replace(gap, least=found.least - rate, most=found.most - rate))
+        entries.append(
+            replace(
+                base, metric=f"alarms in 100 normals at {rate:g}", value=alarms_per_100(found.value), note=found.note
+            )
+        )
+    entries.append(_ks(base, "p-value ks", by_seed))
+    sites = np.array([c.site for c in normals])
+    for site in sorted(set(sites)) if len(set(sites)) > 1 else ():
+        here = np.flatnonzero(sites == site)
+        own, at = [p[here] for p in by_seed], replace(base, n=here.size)
+        owners = [subjects[i] for i in here.tolist()]
+        for rate in protocol.rates:
+            found = _alarms(at, "false alarms", rate, own, owners, _promised(results, rate))
+            entries.append(replace(found, metric=f"{found.metric}, site {site}"))
+        entries.append(_ks(at, f"p-value ks, site {site}", own))
     return entries
 
 
-def _of_cell(protocol: Protocol, results: Results, name: str, scores: Scores) -> list[Entry]:
+def _ks(base: Entry, metric: str, by_seed: Sequence[Floats]) -> Entry:
+    return _plain(base, metric, [uniformity(p).ks for p in by_seed])
+
+
+def _of_cell(
+    protocol: Protocol, results: Results, name: str, scores: Scores, false: Mapping[str, float]
+) -> list[Entry]:
     n = int(scores.abnormal.sum())
     base = Entry(results.row.name, results.normals, name, "", 0.0, n=n)
-    entries = [_interval(base, "auroc", auroc_of, scores)]
-    entries.append(_interval(base, "average precision", average_precision_of, scores))
-    entries.append(replace(base, metric="prevalence", value=n / scores.abnormal.size))
+    prevalence = n / scores.abnormal.size
+    entries = [_interval(base, "auroc", auroc_of, scores), *_strata(base, results, scores)]
+    precision = _interval(base, "average precision", average_precision_of, scores)
+    entries += [precision, replace(base, metric="prevalence", value=prevalence)]
+    entries.append(replace(base, metric="average precision lift", value=precision.value / prevalence))
+    for share in _RARE:
+        metric = f"average precision at prevalence {share:g}"
+        entries.append(_interval(base, metric, partial(average_precision_of, prevalence=share), scores))
     for tpr in (0.80, 0.90, 0.95):
         entries.append(_interval(base, f"oracle fpr at tpr {tpr:g}", partial(oracle_fpr_at_tpr_of, tpr=tpr), scores))
+    for fpr in (0.01, 0.05, 0.10):
+        entries.append(_interval(base, f"oracle tpr at fpr {fpr:g}", partial(oracle_tpr_at_fpr_of, fpr=fpr), scores))
     infinite = np.isinf(scores.values[:, scores.abnormal]).sum(axis=1)
     entries.append(replace(base, metric="refused", value=float(infinite.mean())))
     cell = [c for c, bad in zip(scores.cases, scores.abnormal, strict=True) if bad]
     owners = [s for s, bad in zip(scores.subjects, scores.abnormal, strict=True) if bad]
     by_seed = [p_values(results, seed, cell) for seed in results.scores]
-    false = {e.metric: e.value for e in _of_normals(protocol, results)}
     for rate in protocol.rates:
         found = _alarms(base, "sensitivity", rate, by_seed, owners, _promised(results, rate))
         entries.append(found)
-        for prevalence in _PREVALENCES:
-            value = ppv(found.value, false[f"false alarms at {rate:g}"], prevalence=prevalence)
-            entries.append(replace(base, metric=f"ppv at {rate:g}, prevalence {prevalence:g}", value=value))
+        for share in _PREVALENCES:
+            value = ppv(found.value, false[f"false alarms at {rate:g}"], prevalence=share)
+            note = found.note or ("no alarm at all" if np.isnan(value) else "")
+            entries.append(replace(base, metric=f"ppv at {rate:g}, prevalence {share:g}", value=value, note=note))
     return entries
+
+
+def _strata(base: Entry, results: Results, scores: Scores) -> list[Entry]:
+    """AUROC between cases of the same site, decade, sex or slice position, wherever these are known and differ."""
+    ready = {r.case.case_id: r.case for r in results.ready}
+    cases = [ready[c] for c in scores.cases]
+    known: dict[str, list[Hashable]] = {
+        "site": [c.site for c in cases],
+        "decade of age": [None if (age := c.covariates.get("age")) is None else int(age // 10) for c in cases],
+        "sex": [c.covariates.get("sex") for c in cases],
+    }
+    entries = []
+    for name, strata in known.items():
+        if None not in strata and len(set(strata)) > 1:
+            values = [auroc_within(row, scores.abnormal, strata).pooled for row in scores.values]
+            entries.append(_plain(base, f"auroc within {name}", values))
+    positions = [c.position for c in cases if c.position is not None]
+    if len(positions) == len(cases):
+        values = [position_binned_auroc(row, scores.abnormal, positions).pooled for row in scores.values]
+        entries.append(_plain(base, "auroc within slice position", values))
+    return entries
+
+
+def _plain(base: Entry, metric: str, values: Sequence[float]) -> Entry:
+    """A figure without an interval, over seeds."""
+    return replace(base, metric=metric, value=float(np.mean(values)), least=min(values), most=max(values))
 
 
 def _promised(results: Results, rate: float) -> str:

@@ -29,6 +29,8 @@ FloatMap = NDArray[np.float32]
 def external_scores(folder: Path, ready: Sequence[Ready]) -> Mapping[str, float]:
     """Score of every case, by its id; ``inf`` and an empty cell stand for a scan that the program refused.
 
+    A case that anomri itself could not prepare needs no line; without one it counts as refused.
+
     Raises
     ------
     InputError : no such table, a case without a line, or a score that is no number.
@@ -50,21 +52,21 @@ def external_scores(folder: Path, ready: Sequence[Ready]) -> Mapping[str, float]
             value = float(text)
         except ValueError:
             value = float("nan")
-        if np.isnan(value):
+        if np.isnan(value) or value == -np.inf:
             raise InputError(
                 f"score {text!r} of {row.get('case_id')} is not a number",
                 remedy="Write inf where your program refused a scan.",
                 code="external_scores",
             )
         found[(row.get("case_id") or "").strip()] = value
-    missing = sorted({r.case.case_id for r in ready} - set(found))
+    missing = sorted({r.case.case_id for r in ready if r.file is not None} - set(found))
     if missing:
         raise InputError(
             f"scores.csv has no line for {len(missing)} cases, the first is {missing[0]}",
             remedy="Score every case that --write-cases wrote.",
             code="external_scores",
         )
-    return {r.case.case_id: found[r.case.case_id] for r in ready}
+    return {r.case.case_id: found.get(r.case.case_id, float("inf")) for r in ready}
 
 
 def external_maps(folder: Path, ready: Sequence[Ready]) -> Mapping[str, FloatMap]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from anomri.benchmark.localise import maps_of
+from anomri.benchmark.maps import maps_of
 from anomri.benchmark.preparing import Ready, load_ready, load_truth
 from anomri.benchmark.results import Results
 

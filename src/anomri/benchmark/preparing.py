@@ -19,7 +19,7 @@ from safetensors.numpy import save as save_tensors
 
 from anomri import io
 from anomri.benchmark.cases import Case, Defect
-from anomri.core.geometry import carry
+from anomri.core.geometry import Geometry, carry
 from anomri.core.prepared import Prepared
 from anomri.core.scan import Scan
 from anomri.errors import InputError
@@ -46,7 +46,8 @@ class Ready:
     clean : key of the scan a defect is simulated on; None for a real case.
     file : prepared scan; None where it was refused.
     refused : why it could not be prepared or is out of scope; empty otherwise.
-    truth : kept truth mask on the prepared grid; None where there is none.
+    truth : kept truth mask on the prepared grid, of a refused scan on its own axes with the same spacing; None where
+        there is none.
     truth_ml, truth_seen_ml : volume of the truth, and of the part inside the examined region.
     """
 
@@ -145,6 +146,7 @@ def _key(case: Case, digests: Mapping[Path, str], recipe: Recipe) -> str:
     parts = [digests[case.path], recipe.sha256, str(STORE_VERSION)]
     if case.truth is not None:
         parts.append(hashlib.sha256(case.truth.read_bytes()).hexdigest())
+        parts += [str(value) for value in case.truth_values]
     if case.defect is not None:
         version = KINDS[case.defect.name].version if case.defect.kind == "artefact" else LESION_VERSION
         parts += [case.defect.model_dump_json(), str(version)]
@@ -172,24 +174,28 @@ def _prepare_one(task: _Task) -> Ready:
 def _make(task: _Task, record: Path) -> None:
     """The record comes last: where it stands, the files it speaks of are whole."""
     said: dict[str, object] = {"refused": "", "truth_ml": None, "truth_seen_ml": None}
+    truth: Mask | None = None
+    kept = task.folder / f"{task.key}.truth"
     try:
         scan = io.read(task.case.path, scan_id=task.case.case_id)
-        truth: Mask | None = None
         if task.case.defect is not None:
             made = _with_defect(scan, _clean(task.folder, task.clean), task.case.defect)
             scan, truth = replace(made.scan, scan_id=task.case.case_id), made.core
         elif task.case.truth is not None:
             labels = io.read(task.case.truth).voxels
             truth = np.isin(labels, task.case.truth_values) if task.case.truth_values else labels > 0
-        if task.recipe.shape[2] > 1 and (reasons := first_look(scan).reasons):
+        if reasons := first_look(scan, task.recipe).reasons:
             raise InputError("; ".join(reasons), remedy="", code="scope")
         prepared = prepare(scan, task.recipe)
     except InputError as error:
         said["refused"] = error.cause
+        if truth is not None and truth.any():
+            said |= _keep_truth(truth, scan.geometry, _like(scan.geometry, task.recipe.spacing_mm), None, kept)
     else:
         save_prepared(prepared, task.folder / f"{task.key}.safetensors")
         if truth is not None and truth.any():
-            said |= _keep_truth(truth, scan, prepared, task.folder / f"{task.key}.truth")
+            world, examined = prepared.history.world, prepared.region.mask
+            said |= _keep_truth(truth, scan.geometry, prepared.scan.geometry, examined, kept, world=world)
     write_json(record, said)
 
 
@@ -222,12 +228,27 @@ def _with_defect(scan: Scan, clean: Prepared, defect: Defect) -> Simulated:
     )
 
 
-def _keep_truth(truth: Mask, scan: Scan, prepared: Prepared, path: Path) -> dict[str, float]:
-    carried = carry(truth.astype(np.float32), scan.geometry, prepared.scan.geometry, prepared.history.world) > 0.5
+def _like(geometry: Geometry, spacing_mm: float) -> Geometry:
+    """The same field of view with another spacing; a single slice stays one."""
+    shape, affine = list(geometry.shape), geometry.affine.copy()
+    for axis in range(3):
+        if shape[axis] > 1:
+            shape[axis] = max(1, round(shape[axis] * geometry.spacing_mm[axis] / spacing_mm))
+        affine[:3, axis] *= spacing_mm / geometry.spacing_mm[axis]
+    return Geometry((shape[0], shape[1], shape[2]), affine)
+
+
+def _keep_truth(
+    truth: Mask,
+    source: Geometry,
+    target: Geometry,
+    examined: Mask | None,
+    path: Path,
+    *,
+    world: NDArray[np.float64] | None = None,
+) -> dict[str, float]:
+    carried = carry(truth.astype(np.float32), source, target, world) > 0.5
     shape = np.array(carried.shape, dtype=np.int64)
     write_bytes(path, save_tensors({"truth": np.packbits(carried), "shape": shape}))
-    voxel_ml = prepared.scan.geometry.voxel_ml
-    return {
-        "truth_ml": float(truth.sum() * scan.geometry.voxel_ml),
-        "truth_seen_ml": float((carried & prepared.region.mask).sum() * voxel_ml),
-    }
+    seen = 0 if examined is None else int((carried & examined).sum())
+    return {"truth_ml": float(truth.sum() * source.voxel_ml), "truth_seen_ml": seen * target.voxel_ml}

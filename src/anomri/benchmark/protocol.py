@@ -6,16 +6,20 @@ published beside the table it made.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from anomri.datasets.catalogue import DATASETS
 from anomri.errors import InputError
+from anomri.pipeline.specs import BranchSpec, branch_specs
 from anomri.preparation import RECIPES, Recipe
+from anomri.simulate import KINDS
 
 __all__ = ["Artefacts", "DataUse", "Lesions", "MethodRow", "Protocol", "read_protocol", "shipped_protocols"]
 
@@ -42,20 +46,35 @@ class DataUse(_Frozen):
     sequence: str | None = None
     stripped: bool | None = None
 
+    @field_validator("set")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in DATASETS:
+            raise ValueError(f"there is no data set {name!r}; see anomri datasets")
+        return name
+
 
 class Artefacts(_Frozen):
     """Simulated artefacts: every kind at every severity is a cell of the table."""
 
     kinds: tuple[str, ...] = Field(min_length=1)
-    severities: tuple[int, ...] = Field(min_length=1)
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = Field(min_length=1)
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in KINDS:
+                raise ValueError(f"there is no artefact {name!r}; known: {', '.join(KINDS)}")
+        return names
 
 
 class Lesions(_Frozen):
     """Simulated lesions: every volume, contrast (in grey–white differences) and sign is a cell of the table."""
 
-    volumes_ml: tuple[float, ...] = Field(min_length=1)
-    contrasts: tuple[float, ...] = (1.0,)
-    signs: tuple[Literal["bright", "dark"], ...] = ("bright", "dark")
+    volumes_ml: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    contrasts: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0,), min_length=1)
+    signs: tuple[Literal["bright", "dark"], ...] = Field(default=("bright", "dark"), min_length=1)
 
 
 class MethodRow(_Frozen):
@@ -88,6 +107,18 @@ class MethodRow(_Frozen):
             raise ValueError("give one preset a method, or none")
         return self
 
+    def specs(self) -> tuple[BranchSpec, ...]:
+        """The branches of its model.
+
+        Raises
+        ------
+        ModelError : a method, preset or setting that does not exist.
+        """
+        presets = self.presets or [None] * len(self.methods)
+        return branch_specs(self.methods, presets, {name: json.dumps(value) for name, value in self.settings.items()})[
+            0
+        ]
+
 
 class Protocol(_Frozen):
     """See the module.
@@ -119,11 +150,11 @@ class Protocol(_Frozen):
     folds: int = Field(default=5, ge=2)
     split_seed: int = 0
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
-    normals: tuple[int, ...] | None = None
+    normals: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     artefacts: Artefacts | None = None
     lesions: Lesions | None = None
     subjects_per_cell: int = Field(default=20, ge=2)
-    rates: tuple[float, ...] = (0.05, 0.10)
+    rates: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.01, 0.05, 0.10)
     methods: tuple[MethodRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -133,6 +164,8 @@ class Protocol(_Frozen):
             raise ValueError("two rows have the same name")
         for name in {self.recipe, *(row.recipe for row in self.methods if row.recipe is not None)}:
             self.recipe_of(name)
+        for row in self.methods:
+            row.specs()
         return self
 
     def recipe_of(self, name: str) -> Recipe:
@@ -165,6 +198,7 @@ def read_protocol(which: str) -> Protocol:
     Raises
     ------
     InputError : no such protocol, or it does not say what a protocol says.
+    ModelError : it names a method, preset or setting that does not exist.
     """
     path = shipped_protocols().get(which, Path(which))
     try:

@@ -22,6 +22,7 @@ from safetensors.numpy import save as save_tensors
 from anomri.benchmark.cases import Case, simulated_cases
 from anomri.benchmark.evaluate import compare, detection
 from anomri.benchmark.external import external_maps, external_scores
+from anomri.benchmark.folds import Fold, split
 from anomri.benchmark.gather import real_cases
 from anomri.benchmark.localise import localisation
 from anomri.benchmark.preparing import Ready, made_scan, prepare_cases
@@ -29,9 +30,9 @@ from anomri.benchmark.protocol import MethodRow, Protocol
 from anomri.benchmark.report import write_report
 from anomri.benchmark.results import Results
 from anomri.benchmark.rows import rows_of
-from anomri.benchmark.scoring import Fold, Scored, fit_and_score, jobs_of, split
+from anomri.benchmark.scoring import Scored, fit_and_score, jobs_of
 from anomri.benchmark.source import source_classifier
-from anomri.errors import OutputConflict
+from anomri.errors import InputError, OutputConflict
 from anomri.io.write import write_bytes, write_csv, write_json, write_nifti
 from anomri.runs.lock import Lock
 
@@ -125,6 +126,8 @@ def write_cases(
 ) -> int:
     """Write every case as NIfTI, for a program elsewhere, and ``folds.csv``: case, fold, and whether it may train.
 
+    A defect whose clean scan was refused cannot be made: such a case is not written, and counts as refused.
+
     Returns
     -------
     How many cases were written.
@@ -136,7 +139,11 @@ def write_cases(
     fold_of = {r.case.case_id: fold.number for fold in split(protocol, ready) for r in fold.test}
     lines: list[tuple[object, ...]] = []
     for one in ready:
-        scan = made_scan(one, work / "prepared")
+        try:
+            scan = made_scan(one, work / "prepared")
+        except InputError as error:
+            report(f"not written: {one.case.case_id}: {error.cause}")
+            continue
         write_nifti(out / f"{one.case.case_id}.nii.gz", scan.voxels, scan.geometry)
         lines.append((one.case.case_id, fold_of[one.case.case_id], int(one.case.trains)))
     columns = ("case_id", "fold", "may_train_other_folds")
@@ -174,7 +181,11 @@ def _external(row: MethodRow, prepared: _Prepared, folder: Path) -> Results:
         normals=None,
         ready=prepared.ready,
         scores={0: scores},
-        refused={case: "refused by the program" for case, score in scores.items() if np.isinf(score)},
+        refused={
+            r.case.case_id: r.refused or "refused by the program"
+            for r in prepared.ready
+            if np.isposinf(scores[r.case.case_id])
+        },
         calibration={},
         fold_of=_fold_of(prepared.folds),
         maps={0: (kept,) if maps else ()},

@@ -11,7 +11,7 @@ import json
 import re
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,29 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_tensors
 
+from anomri.benchmark.folds import Fold, verify_apart
 from anomri.benchmark.preparing import Ready, load_ready
 from anomri.benchmark.protocol import MethodRow, Protocol
 from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
-from anomri.errors import DataLeak
+from anomri.errors import CalibrationError
 from anomri.io.write import write_bytes, write_json
 from anomri.methods import entry_of, load_method
 from anomri.pipeline.ensemble import Fitted, fit_branches
 from anomri.pipeline.fit import FOLDS
 from anomri.pipeline.processes import each
-from anomri.pipeline.specs import BranchSpec, branch_specs
+from anomri.pipeline.specs import BranchSpec
 from anomri.scope import fit_scope, second_look
 
-__all__ = ["Cost", "Fold", "Job", "Scored", "fit_and_score", "jobs_of", "split", "verify_apart"]
-
-
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """Who trains and who is scored in one fold."""
-
-    number: int
-    train: tuple[Ready, ...]
-    test: tuple[Ready, ...]
+__all__ = ["Cost", "Job", "Scored", "fit_and_score", "jobs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,47 +78,6 @@ class Scored:
     cost: Cost
 
 
-def split(protocol: Protocol, ready: Sequence[Ready]) -> tuple[Fold, ...]:
-    """Folds by subject over all sets together.
-
-    Raises
-    ------
-    DataLeak : a subject stands on both sides, or one image under two subjects.
-    """
-    numbers = folds_by_subject([r.case.subject for r in ready], protocol.folds, seed=protocol.split_seed)
-    folds = []
-    for fold in range(protocol.folds):
-        train = tuple(
-            r for r, n in zip(ready, numbers, strict=True) if n != fold and r.case.trains and r.file is not None
-        )
-        test = tuple(r for r, n in zip(ready, numbers, strict=True) if n == fold)
-        verify_apart(train, test)
-        folds.append(Fold(fold, train, test))
-    return tuple(folds)
-
-
-def verify_apart(train: Sequence[Ready], test: Sequence[Ready]) -> None:
-    """No subject and no image on both sides of a split.
-
-    Raises
-    ------
-    DataLeak : there is one.
-    """
-    both = sorted({r.case.subject for r in train} & {r.case.subject for r in test})
-    if both:
-        raise DataLeak(
-            f"subject {both[0]} stands in training and test", remedy="Split by subject.", code="subject_on_both_sides"
-        )
-    images = {r.key: r.case.case_id for r in train}
-    for r in test:
-        if r.key in images:
-            raise DataLeak(
-                f"{r.case.case_id} and {images[r.key]} are one image, in training and in test",
-                remedy="Remove the duplicate.",
-                code="duplicate",
-            )
-
-
 def jobs_of(
     protocol: Protocol, row: MethodRow, folds: Sequence[Fold], *, recipe_sha256: str, folder: Path
 ) -> tuple[Job, ...]:
@@ -163,7 +114,11 @@ def fit_and_score(
 
 def _train(job: Job) -> None:
     specs, train, folder = _planned(job)
-    _fitted(job, specs, [load_ready(r) for r in train], folder)
+    scans = [load_ready(r) for r in train]
+    _fitted(job, specs, scans, folder)
+    if job.normals is not None:
+        for _ in _inner_fits(job, specs, train, scans, folder):
+            pass
 
 
 def _run(job: Job) -> Scored:
@@ -172,7 +127,7 @@ def _run(job: Job) -> Scored:
     if not kept.is_file():
         scans = [load_ready(r) for r in train]
         fitted, fit_s = _fitted(job, specs, scans, folder)
-        calibration = [] if job.normals is None else _out_of_fold(job, specs, scans, folder)
+        calibration = [] if job.normals is None else _out_of_fold(job, specs, train, scans, folder)
         _score(job, fitted, scans, kept, fit_s, calibration)
     known = json.loads(kept.read_text())
     maps = kept.with_suffix(".safetensors")
@@ -188,12 +143,7 @@ def _run(job: Job) -> Scored:
 
 def _planned(job: Job) -> tuple[tuple[BranchSpec, ...], tuple[Ready, ...], Path]:
     """What to fit, on which scans, and the folder its weights and scores are kept in."""
-    specs, _ = branch_specs(
-        job.row.methods,
-        job.row.presets if job.row.presets else [None] * len(job.row.methods),
-        {name: json.dumps(value) for name, value in job.row.settings.items()},
-    )
-    train = _drawn(job)
+    specs, train = job.row.specs(), _drawn(job)
     return specs, train, job.folder / "fits" / f"{_slug(job.row.name)}-{_key(job, specs, train)}"
 
 
@@ -219,7 +169,8 @@ def _key(job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready]) -> str:
 
 def _tests(job: Job) -> str:
     text = "\n".join(f"{r.case.case_id}:{r.key}" for r in job.fold.test)
-    return hashlib.sha256(f"{text}|{job.maps}".encode()).hexdigest()[:24]
+    calibrated = "" if job.normals is None else "|calibrated"
+    return hashlib.sha256(f"{text}|{job.maps}{calibrated}".encode()).hexdigest()[:24]
 
 
 def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> tuple[Fitted, float]:
@@ -236,30 +187,53 @@ def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], fo
     return fitted, float(json.loads(cost.read_text())["fit_s"])
 
 
-def _out_of_fold(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> list[float]:
+def _out_of_fold(
+    job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared], folder: Path
+) -> list[float]:
     """What `anomri fit` calibrates on: each training scan scored by a model of the others."""
-    subjects = [p.subject for p in train]
+    return [
+        fitted.read(scan, seed=job.seed).score
+        for fitted, held in _inner_fits(job, specs, train, scans, folder)
+        for scan in held
+    ]
+
+
+def _inner_fits(
+    job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared], folder: Path
+) -> Iterator[tuple[Fitted, list[Prepared]]]:
+    """Models of a part of the training scans, each with those that it has not seen.
+
+    Raises
+    ------
+    CalibrationError : one subject alone, who cannot be both.
+    DataLeak : one image under two subjects.
+    """
+    subjects = [r.case.subject for r in train]
+    if len(set(subjects)) < 2:
+        raise CalibrationError(
+            "one normal subject cannot train and calibrate", remedy="Give normals of 2 or more.", code="too_few_normals"
+        )
     numbers = folds_by_subject(subjects, min(FOLDS, len(set(subjects))), seed=job.seed)
-    scores = []
     for fold in sorted(set(numbers)):
-        others = [p for p, n in zip(train, numbers, strict=True) if n != fold]
-        fitted, _ = _fitted(job, specs, others, folder / f"inner-{fold}")
-        scores += [fitted.read(p, seed=job.seed).score for p, n in zip(train, numbers, strict=True) if n == fold]
-    return scores
+        held = [i for i, number in enumerate(numbers) if number == fold]
+        rest = [i for i, number in enumerate(numbers) if number != fold]
+        verify_apart([train[i] for i in rest], [train[i] for i in held])
+        fitted, _ = _fitted(job, specs, [scans[i] for i in rest], folder / f"inner-{fold}")
+        yield fitted, [scans[i] for i in held]
 
 
 def _score(
     job: Job, fitted: Fitted, train: Sequence[Prepared], kept: Path, fit_s: float, calibration: Sequence[float]
 ) -> None:
-    scope = fit_scope(train) if train[0].scan.geometry.shape[2] > 1 else None
+    scope = fit_scope(train)
     scores: dict[str, float] = {}
     refused: dict[str, str] = {}
-    maps: dict[str, NDArray[np.float16]] = {}
+    maps: dict[str, NDArray[np.float32]] = {}
     seconds = 0.0
     for ready in job.fold.test:
         name = ready.case.case_id
         prepared = None if ready.file is None else load_ready(ready)
-        reasons = [ready.refused] if prepared is None else ([] if scope is None else second_look(prepared, scope))
+        reasons = [ready.refused] if prepared is None else second_look(prepared, scope)
         if prepared is None or reasons:
             scores[name], refused[name] = float("inf"), "; ".join(reasons)
             continue
@@ -268,7 +242,7 @@ def _score(
         seconds += time.perf_counter() - start
         scores[name] = reading.score
         if job.maps and reading.map is not None and (ready.truth is not None or not ready.case.abnormal):
-            maps[name] = reading.map[prepared.region.mask].astype(np.float16)
+            maps[name] = reading.map[prepared.region.mask]
     if maps:
         write_bytes(kept.with_suffix(".safetensors"), save_tensors(maps))
     judged = max(1, len(scores) - len(refused))
