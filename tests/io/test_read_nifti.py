@@ -193,8 +193,8 @@ BAD_FIELDS = {
     "offset in the header": ({"vox_offset": 100}, "bad_header"),
     "offset beyond the file": ({"vox_offset": 100_000}, "truncated"),
     "terabytes": ({"dim": {1: 32767, 2: 32767, 3: 32767}}, "too_large"),
-    "one slice": ({"dim": {3: 1}}, "too_thin"),
-    "two dimensions": ({"dim": {0: 2}}, "too_thin"),
+    "two slices": ({"dim": {3: 2}}, "too_thin"),
+    "one slice of seven columns": ({"dim": {1: 7, 3: 1}}, "too_thin"),
     "three volumes": ({"dim": {0: 4, 4: 3}}, "not_one_volume"),
     "complex": ({"datatype": 32, "bitpix": 64}, "unsupported_type"),
     "colours": ({"datatype": 128, "bitpix": 24}, "unsupported_type"),
@@ -239,6 +239,12 @@ def test_a_volume_of_eight_slices_is_thick_enough_and_one_of_seven_is_not(tmp_pa
     (tmp_path / "x.nii").write_bytes(nifti_bytes(values[:, :, :8]))
     assert read(tmp_path / "x.nii").voxels.shape == (8, 9, 8)
     assert code_of(nifti_bytes(values[:, :, :7])) == "too_thin"
+
+
+@pytest.mark.parametrize("dim", [{3: 1}, {0: 2}])
+def test_a_single_slice_is_read(tmp_path, nifti_bytes, values, dim):
+    (tmp_path / "x.nii").write_bytes(nifti_bytes(values[:, :, :1], dim=dim))
+    np.testing.assert_array_equal(read(tmp_path / "x.nii").voxels, values[:, :, :1])
 
 
 def test_what_is_not_an_image_is_named_so(code_of):

@@ -32,6 +32,16 @@ def test_images_are_found_sorted_and_nothing_else_is(tmp_path):
     assert found([tmp_path]) == [tmp_path / "a/y.nii", tmp_path / "a/z.NII.GZ", tmp_path / "b/x.nii.gz"]
 
 
+def test_pictures_are_found_where_no_volume_is(tmp_path):
+    touch(tmp_path, "slices/b.JPG", "slices/a.png", "slices/c/d.tif", "slices/e.npy", "slices/notes.txt")
+    touch(tmp_path, "volumes/x.nii", "volumes/preview.png")
+    names = [path.name for path in found([tmp_path / "slices"])]
+    assert names == ["a.png", "b.JPG", "d.tif", "e.npy"]
+    assert found([tmp_path / "volumes"]) == [tmp_path / "volumes/x.nii"]
+    assert [path.name for path in found([tmp_path / "volumes"], include="*.png")] == ["preview.png"]
+    assert safe_id(tmp_path / "slices/b.JPG") == "b"
+
+
 def test_files_are_taken_as_they_are_and_once(tmp_path):
     touch(tmp_path, "odd.dat", "a/x.nii")
     files = [tmp_path / "odd.dat", tmp_path / "a/x.nii", tmp_path, tmp_path / "odd.dat"]

@@ -11,8 +11,9 @@ from typing import Protocol
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, InputError, about_scan
 from anomri.io.guard import DEFAULT_MAX_VOXELS, Image, check_signal
-from anomri.io.names import bids_sequence, is_image_name, safe_id, shown
+from anomri.io.names import bids_sequence, is_nifti_name, safe_id, shown
 from anomri.io.nifti import is_nifti, read_nifti
+from anomri.io.picture import PICTURES, is_npy, read_npy, read_picture
 from anomri.io.stream import ByteStream, opened
 
 __all__ = ["READERS", "Reader", "read", "read_image"]
@@ -32,7 +33,11 @@ class Reader:
 
 
 # The first one that knows the head reads the file; there is no second try.
-READERS: tuple[Reader, ...] = (Reader("nifti", is_nifti, read_nifti),)
+READERS: tuple[Reader, ...] = (
+    Reader("nifti", is_nifti, read_nifti),
+    *(Reader(name, knows, read_picture) for name, knows in PICTURES.items()),
+    Reader("npy", is_npy, read_npy),
+)
 
 
 def read(path: Path, *, scan_id: str | None = None, max_voxels: int = DEFAULT_MAX_VOXELS) -> Scan:
@@ -46,13 +51,14 @@ def read(path: Path, *, scan_id: str | None = None, max_voxels: int = DEFAULT_MA
 
     Returns
     -------
-    The scan in its own orientation, values scaled. `sequence` is what a BIDS name states (``_T1w``), else None.
+    The scan in its own orientation, values scaled; a picture is one slice, see `anomri.io.picture`. `sequence` is what
+    a BIDS name states (``_T1w``), else None.
 
     Raises
     ------
     InputError : by code: `no_file`, `not_a_file`, `read_failed`, `changed`; `empty`, `unknown_format`, `not_nifti`,
-        `truncated`, `checksum`, `compression_bomb`, `too_large`; `bad_header`, `unsupported_type`, `not_one_volume`,
-        `too_thin`; `geometry`, `geometry_conflict`, `sheared`, `units`; `nonfinite`, `no_signal`.
+        `truncated`, `checksum`, `damaged`, `compression_bomb`, `too_large`; `bad_header`, `unsupported_type`,
+        `not_one_volume`, `too_thin`; `geometry`, `geometry_conflict`, `sheared`, `units`; `nonfinite`, `no_signal`.
     EnvironmentProblem : `memory`.
     """
     path = Path(path)
@@ -75,7 +81,7 @@ def read_image(path: Path, *, max_voxels: int = DEFAULT_MAX_VOXELS) -> Image:
                 return reader.read(stream, max_voxels=max_voxels)
         if stream.broken is not None:
             raise stream.broken
-        claimed = is_image_name(path.name)
+        claimed = is_nifti_name(path.name)
         raise InputError(
             f"the file is {'not a NIfTI file' if claimed else 'of no format that anomri reads'}",
             remedy=f"Convert it to one of: {', '.join(r.name for r in READERS)}.",

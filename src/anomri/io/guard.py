@@ -54,11 +54,11 @@ class Image:
 
 
 def check_shape(shape: tuple[int, int, int], *, max_voxels: int) -> None:
-    """Refuse a volume that is too large to hold or too thin to judge.
+    """Refuse an image that is too large to hold or too thin to judge; a single slice is one voxel along Z.
 
     Raises
     ------
-    InputError : more than `max_voxels` (`too_large`), or fewer than 8 voxels along an axis (`too_thin`).
+    InputError : more than `max_voxels` (`too_large`), or fewer than 8 voxels along another axis (`too_thin`).
     """
     total = math.prod(shape)
     size = " × ".join(map(str, shape))
@@ -68,10 +68,10 @@ def check_shape(shape: tuple[int, int, int], *, max_voxels: int) -> None:
             remedy="Check the file, or raise the limit on voxels.",
             code="too_large",
         )
-    if min(shape) < MIN_VOXELS_PER_AXIS:
+    if min(shape if shape[2] > 1 else shape[:2]) < MIN_VOXELS_PER_AXIS:
         raise InputError(
             f"the image has {size} voxels, fewer than {MIN_VOXELS_PER_AXIS} along one axis",
-            remedy="Give a 3D scan.",
+            remedy="Give a 3D scan or a single slice.",
             code="too_thin",
         )
 

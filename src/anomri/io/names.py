@@ -8,12 +8,13 @@ import re
 import unicodedata
 from pathlib import Path
 
-__all__ = ["MAX_SCAN_ID", "bids_sequence", "is_image_name", "safe_id", "shown", "visible"]
+__all__ = ["MAX_SCAN_ID", "bids_sequence", "is_nifti_name", "is_picture_name", "safe_id", "shown", "visible"]
 
 MAX_SCAN_ID = 100
 MAX_SHOWN = 256
-WALKED_ENDINGS = (".nii", ".nii.gz")
-KNOWN_ENDINGS = (".nii", ".hdr", ".img", ".mgh", ".mgz", ".nrrd", ".mha", ".mhd", ".dcm")
+NIFTI_ENDINGS = (".nii", ".nii.gz")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
+KNOWN_ENDINGS = (".nii", ".hdr", ".img", ".mgh", ".mgz", ".nrrd", ".mha", ".mhd", ".dcm", *PICTURE_ENDINGS)
 # Names that Windows keeps for devices, whatever their ending.
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 # What anomri writes beside the folders of the scans, and what marks a folder of its own.
@@ -22,9 +23,14 @@ OUTPUTS = {"run.json", "result.json", "summary.csv", "index.html"}
 BIDS_SEQUENCES = ("FLAIR", "PDw", "T1w", "T2starw", "T2w")
 
 
-def is_image_name(name: str) -> bool:
-    """Whether a file name has an ending that a walk through a folder takes for an image."""
-    return name.lower().endswith(WALKED_ENDINGS)
+def is_nifti_name(name: str) -> bool:
+    """Whether a file name ends as a NIfTI file's does."""
+    return name.lower().endswith(NIFTI_ENDINGS)
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file name ends as that of a single slice does."""
+    return name.lower().endswith(PICTURE_ENDINGS)
 
 
 def safe_id(path: Path) -> str:

@@ -156,6 +156,23 @@ class ByteStream:
             out += piece
         return out
 
+    def rest(self, most: int) -> bytes:
+        """All content bytes that are left.
+
+        Raises
+        ------
+        InputError : more than `most` (`too_large`), or they are damaged (`checksum`).
+        """
+        out = bytearray(self._ahead)
+        self._ahead = b""
+        while piece := self._content(INFLATE_BYTES):
+            out += piece
+            if len(out) > most:
+                raise InputError(
+                    f"the file has more than {most >> 20} MB", remedy="Give a single image.", code="too_large"
+                )
+        return bytes(out)
+
     def finish(self) -> None:
         """Read to the very end: trailer, checksum, length, and whatever follows; then the digest is complete.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomri.errors import InputError
-from anomri.io.names import is_image_name, safe_id, shown
+from anomri.io.names import is_nifti_name, is_picture_name, safe_id, shown
 
 __all__ = ["Found", "find_images"]
 
@@ -47,7 +47,8 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
 
     A file is taken as it is. A folder is walked, sorted by name and at most 32 levels deep: only regular files whose
     name ends in ``.nii`` or ``.nii.gz``; nothing hidden; no folder below it that anomri wrote; links only where
-    they stay inside the folder. No file is taken twice.
+    they stay inside the folder. A folder that holds none of these gives its pictures (``.png``, ``.jpg``, ``.tif``,
+    ``.npy``), which beside volumes are previews. No file is taken twice.
 
     Parameters
     ----------
@@ -65,13 +66,12 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
     InputError : an input does not exist (`no_file`), it cannot be reached or listed (`read_failed`), or nothing was
         found (`no_scans`).
     """
-    wanted = _matcher(include)
     images: dict[str, _Image] = {}
     for given in map(Path, inputs):
-        for image in _walk(given, wanted) if _is_listable(given) else [_Image(given, _real(given), "")]:
+        for image in _within(given, include) if _is_listable(given) else [_Image(given, _real(given), "")]:
             images.setdefault(image.real, image)
     if not images:
-        pattern = ".nii or .nii.gz files" if include is None else f"files that match {shown(include)!r}"
+        pattern = ".nii, .nii.gz or picture files" if include is None else f"files that match {shown(include)!r}"
         where = ", ".join(shown(given) for given in inputs[:3]) + (", ..." if len(inputs) > 3 else "")
         remedy = "Check the path." if include is None else "Check the path and the pattern."
         raise InputError(f"no scans found: no {pattern} in {where}", remedy=remedy, code="no_scans")
@@ -95,9 +95,15 @@ def _is_listable(given: Path) -> bool:
         return False
 
 
-def _matcher(include: str | None) -> Callable[[str], bool]:
-    if include is None:
-        return is_image_name
+def _within(folder: Path, include: str | None) -> list[_Image]:
+    if include is not None:
+        return list(_walk(folder, _matcher(include)))
+    found = list(_walk(folder, lambda name: is_nifti_name(name) or is_picture_name(name)))
+    volumes = [image for image in found if is_nifti_name(image.within)]
+    return volumes if volumes else found
+
+
+def _matcher(include: str) -> Callable[[str], bool]:
     pattern = re.compile(fnmatch.translate(include))
     # The leading slash lets `**/name` match at the root, too.
     return lambda relative: pattern.match(relative) is not None or pattern.match(f"/{relative}") is not None

@@ -49,7 +49,10 @@ class Entry:
 
 METHODS: dict[str, Entry] = {
     "zatlas": Entry(
-        "anomri.methods.zatlas", "ZAtlas", ("zatlas", "zatlas-tiny"), "robust voxel-wise z-scores against an atlas"
+        "anomri.methods.zatlas",
+        "ZAtlas",
+        ("zatlas", "zatlas-slices", "zatlas-tiny"),
+        "robust voxel-wise z-scores against an atlas",
     ),
     "iqm1c": Entry(
         "anomri.methods.iqm1c", "IQM1C", ("iqm1c", "iqm1c-tiny"), "one-class model of image quality metrics"
@@ -57,7 +60,14 @@ METHODS: dict[str, Entry] = {
     "autoencoder": Entry(
         "anomri.methods.autoencoder",
         "Autoencoder",
-        ("autoencoder-small", "autoencoder", "autoencoder-spatial", "autoencoder2d-small", "autoencoder-tiny"),
+        (
+            "autoencoder-small",
+            "autoencoder",
+            "autoencoder-spatial",
+            "autoencoder2d-small",
+            "autoencoder-slices",
+            "autoencoder-tiny",
+        ),
         "3D residual autoencoder (Luo et al. 2023)",
         needs_torch=True,
     ),

@@ -233,14 +233,17 @@ class _Features(_Baseline):
 
     def _learn(self, prepared: Sequence[Prepared]) -> tuple[NDArray[np.float32], ...]:
         table = np.array([list(self._numbers(each).values()) for each in prepared], dtype=np.float64)
-        if not np.isfinite(table).all():
-            names = np.array(list(self._numbers(prepared[0])))[~np.isfinite(table).all(axis=0)]
+        # What no scan of this kind has (a single slice has no ellipsoid) is left out.
+        never = ~np.isfinite(table).any(axis=0)
+        undefined = ~np.isfinite(table).all(axis=0) & (~never | never.all())
+        if undefined.any():
+            names = np.array(list(self._numbers(prepared[0])))[undefined]
             raise CalibrationError(
                 f"undefined in some of the normal scans: {', '.join(names)}",
                 remedy="Leave the metric out of the config, or the scans out of the fit.",
                 code="undefined_metric",
             )
-        centre = np.median(table, axis=0)
+        centre = np.median(table, axis=0)  # nan where it is left out
         spread = MAD_TO_SD * np.median(np.abs(table - centre), axis=0)
         spread = np.maximum(spread, SMALLEST_SPREAD * np.abs(centre))
         # A number that is 0 in every normal has no scale of its own; its unit serves.
@@ -251,9 +254,11 @@ class _Features(_Baseline):
         """The root mean square deviation as the score, each ``deviation/…`` as a value."""
         self._require_fitted()
         numbers = self._numbers(prepared)
-        deviation = (np.array(list(numbers.values())) - self._state["centre"]) / self._state["spread"]
+        counts = np.isfinite(self._state["centre"])
+        deviation = ((np.array(list(numbers.values())) - self._state["centre"]) / self._state["spread"])[counts]
         deviation = np.where(np.isfinite(deviation), deviation, self.config.undefined_deviation)
-        values = {f"deviation/{name}": float(z) for name, z in zip(numbers, deviation, strict=True)}
+        names = [name for name, counted in zip(numbers, counts, strict=True) if counted]
+        values = {f"deviation/{name}": float(z) for name, z in zip(names, deviation, strict=True)}
         return Reading(score=float(np.sqrt(np.mean(np.square(deviation)))), values=values)
 
     def _numbers(self, prepared: Prepared) -> dict[str, float]:

@@ -151,5 +151,6 @@ def _spread_out(values: NDArray[np.floating], covered: NDArray[np.bool_]) -> NDA
 
 PRESETS: dict[str, Preset] = {
     "zatlas": Preset(ZAtlasConfig(), "brain-t1", "voxel-wise atlas, σ = 4 mm; seconds on one core"),
+    "zatlas-slices": Preset(ZAtlasConfig(sigma_mm=2.0), "slices-2d", "of single slices; seconds on one core"),
     "zatlas-tiny": Preset(ZAtlasConfig(least_normals=2, top_voxels=5), "brain-t1", "for tests"),
 }

@@ -132,7 +132,7 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
         known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
         if load_prepared(known) is None:
             scan = io.read(given.path, scan_id=given.scan_id)
-            look = first_look(scan)
+            look = first_look(scan, recipe)
             if look.reasons:
                 return Dropped(given.scan_id, "; ".join(look.reasons))
             prepared = prepare(scan, recipe, mask=look.foreground)

@@ -61,7 +61,7 @@ def score(
         calibration = model.calibrated()
         calibration.thresholds(alarm_rate)
         clock = _Clock(timings)
-        look = first_look(scan, masked=mask is not None)
+        look = first_look(scan, model.recipe, masked=mask is not None)
         clock.lap("first_look")
         if look.reasons:
             return _refused(scan, model, look.reasons, brain=mask)

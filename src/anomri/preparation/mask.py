@@ -80,7 +80,13 @@ def verify_volume(mask: NDArray[np.bool_], geometry: Geometry) -> float:
 
 
 def erode_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float], depth_mm: float) -> NDArray[np.bool_]:
-    """The part of a mask that lies deeper than `depth_mm` below its surface (the grid's border counts as surface)."""
+    """The part of a mask that lies deeper than `depth_mm` below its surface (the grid's border counts as surface).
+
+    The faces of a single slice, (X, Y, 1), are no surface.
+    """
+    if mask.shape[2] == 1:
+        plane = ndimage.distance_transform_edt(np.pad(mask[:, :, 0], 1), sampling=spacing_mm[:2])[1:-1, 1:-1]
+        return np.asarray(plane[:, :, None] > depth_mm, dtype=bool)
     padded = np.pad(mask, 1)
     depth = ndimage.distance_transform_edt(padded, sampling=spacing_mm)[1:-1, 1:-1, 1:-1]
     return np.asarray(depth > depth_mm, dtype=bool)

@@ -20,7 +20,7 @@ from anomri.quality.spectrum import spectral_metrics
 from anomri.quality.texture import texture_metrics
 from anomri.quality.tissue import WHITE
 
-__all__ = ["METRICS", "MetricDefinition", "measure"]
+__all__ = ["METRICS", "MetricDefinition", "measure", "measure_slice"]
 
 
 def measure(
@@ -72,6 +72,35 @@ def measure(
         | air_metrics(voxels, mask, air, white)
     )
     return {name: _known(found[name]) for name in METRICS}
+
+
+def measure_slice(
+    voxels: NDArray[np.floating], mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> dict[str, float | None]:
+    """The metrics of a single slice that need no tissue classes; intensities ÷ median of the mask.
+
+    Parameters
+    ----------
+    voxels, mask : (X, Y, 1).
+
+    Returns
+    -------
+    One entry for every key of `METRICS`; None for all that need tissue classes, a volume or air.
+
+    Raises
+    ------
+    InputError : the mask is empty.
+    """
+    nothing = np.zeros(mask.shape, dtype=np.uint8)
+    _check(voxels, mask, nothing, None)
+    box = tuple(slice(int(where.min()), int(where.max()) + 1) for where in np.nonzero(mask))
+    inside = mask[box]
+    values = np.where(inside, voxels[box], 0).astype(np.float32)
+    middle = float(np.median(values[inside]))
+    if middle > 0:
+        values /= np.float32(middle)
+    found = texture_metrics(values, inside, nothing[box], spacing_mm)
+    return {name: _known(found.get(name)) for name in METRICS}
 
 
 def _check(

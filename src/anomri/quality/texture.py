@@ -18,7 +18,12 @@ Volume = NDArray[np.float32]
 
 
 def shrink(mask: Mask) -> Mask:
-    """The mask without its outermost voxels (6-neighbourhood; the border of the array counts as outside)."""
+    """The mask without its outermost voxels (6-neighbourhood; the border of the array counts as outside).
+
+    A single slice, (X, Y, 1), is shrunk within its plane.
+    """
+    if mask.shape[2] == 1 and min(mask.shape[:2]) >= 3:
+        return shrink(np.repeat(mask, 3, axis=2))[:, :, 1:2]
     out = np.zeros_like(mask)
     if min(mask.shape) < 3:
         return out
@@ -33,26 +38,29 @@ def shrink(mask: Mask) -> Mask:
 def diagonal_noise(values: Volume, mask: Mask) -> float | None:
     """Standard deviation of white noise, from the finest diagonal Haar coefficients inside the mask.
 
-    MAD / 0.6745 of the sums of 2 × 2 × 2 disjoint blocks with alternating signs, divided by √8. None where fewer than
-    100 whole blocks lie inside the mask.
+    MAD / 0.6745 of the sums of 2 × 2 × 2 disjoint blocks with alternating signs, divided by √8; of a single slice those
+    of 2 × 2, divided by 2. None where fewer than 100 whole blocks lie inside the mask.
 
     References
     ----------
     Donoho D. L., Johnstone I. M., Biometrika 81:425, 1994.
     """
     x, y, z = (n - n % 2 for n in values.shape)
+    deep = 2
+    if values.shape[2] == 1:
+        z, deep = 2, 1
     signed = np.zeros((x // 2, y // 2, z // 2), dtype=np.float32)
     whole = np.ones(signed.shape, dtype=bool)
     for i in range(2):
         for j in range(2):
-            for k in range(2):
+            for k in range(deep):
                 corner = (slice(i, x, 2), slice(j, y, 2), slice(k, z, 2))
                 signed += np.float32((-1) ** (i + j + k)) * values[corner]
                 whole &= mask[corner]
     coefficients = signed[whole]
     if coefficients.size < FEWEST_VOXELS:
         return None
-    return MAD_TO_SD * float(np.median(np.abs(coefficients))) / float(np.sqrt(8.0))
+    return MAD_TO_SD * float(np.median(np.abs(coefficients))) / float(np.sqrt(4.0 * deep))
 
 
 def focus_entropy(values: Volume) -> float | None:
@@ -130,8 +138,11 @@ def _edge_metrics(
         return dict.fromkeys(("gradient_energy", "gradient_entropy", "curvature", "edge_slope"))
     squared = np.zeros(values.shape, dtype=np.float32)
     bend = np.zeros(values.shape, dtype=np.float32)
-    here = (slice(1, -1),) * 3
+    # A single slice has no slope across it.
+    here = tuple(slice(1, -1) if n > 1 else slice(None) for n in values.shape)
     for axis, spacing in enumerate(spacing_mm):
+        if values.shape[axis] == 1:
+            continue
         after, before = list(here), list(here)
         after[axis], before[axis] = slice(2, None), slice(None, -2)
         ahead, behind = values[tuple(after)], values[tuple(before)]

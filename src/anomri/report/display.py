@@ -188,7 +188,7 @@ def value_range(known: Volume, finding_level: float | None) -> HeatRange:
 
 
 def glance_of(scan: Scan) -> Grey:
-    """Three axial slices of a scan without a mask, side by side, the patient's right on the left.
+    """Three axial slices (the one there is) of a scan without a mask, side by side, the patient's right on the left.
 
     No more than that, because the surface of a whole head shows the face.
 
@@ -198,7 +198,8 @@ def glance_of(scan: Scan) -> Grey:
     """
     grid = whole_grid(scan.geometry)
     values = _float(grid.cut(scan.voxels))
-    slices = [values[::-1, ::-1, int(share * (values.shape[2] - 1))].T for share in (0.4, 0.55, 0.7)]
+    shares = (0.4, 0.55, 0.7) if values.shape[2] > 1 else (0.0,)
+    slices = [values[::-1, ::-1, int(share * (values.shape[2] - 1))].T for share in shares]
     picture = np.concatenate(slices, axis=1)
     rows, spacing = picture.shape[0], grid.spacing_mm
     shown_rows = max(1, round(rows * spacing[1] / spacing[0]))

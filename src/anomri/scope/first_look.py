@@ -1,4 +1,4 @@
-"""Before preparation: does the raw volume look like one skull-stripped brain?"""
+"""Before preparation: does the raw volume look like one skull-stripped brain? Of a slice little can be asked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from anomri.core.region import Region
 from anomri.core.scan import Scan
 from anomri.errors import PreparationFailed
+from anomri.preparation import Recipe
 from anomri.preparation.mask import PLAUSIBLE_ML, stripped_mask
 
 __all__ = ["FirstLook", "first_look"]
@@ -40,17 +41,21 @@ class FirstLook:
     reasons: tuple[str, ...]
 
 
-def first_look(scan: Scan, *, masked: bool = False) -> FirstLook:
+def first_look(scan: Scan, recipe: Recipe, *, masked: bool = False) -> FirstLook:
     """Look at the voxels as read.
 
     Parameters
     ----------
+    recipe : what the scan would be prepared with: one for slices finds the head itself, stripped or not.
     masked : the user gave a brain mask, so that the scan need not be stripped.
 
     Returns
     -------
     The look; it judges nothing that needs a template.
     """
+    unfit = recipe.unfit(scan.geometry)
+    if unfit or recipe.for_slices:
+        return FirstLook(None, True, 0.0, 1.0, (unfit,) if unfit else ())
     reasons = []
     thickest = max(scan.geometry.spacing_mm)
     if thickest > _THICKEST_MM:

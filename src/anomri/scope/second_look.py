@@ -19,6 +19,7 @@ __all__ = ["Limit", "Scope", "features", "fit_scope", "second_look"]
 
 _Side = Literal["low", "high", "both"]
 
+# What was not measured has no limit: a single slice has no template and no tissue classes, only the box of its head.
 # Name: (step of the history, which sides can be out of scope, widening, what it means to lie outside). Tissue contrast
 # is widened most (normals of one scanner hardly differ in it, a blurred scan of theirs differs by twice their range and
 # should be judged, another sequence differs by ten times) and counts on its high side alone: fluid or grey matter
@@ -33,6 +34,8 @@ _FEATURES: dict[str, tuple[str, _Side, float, str]] = {
     "scale": ("register", "both", 1.0, "its size is unlike the model's normals"),
     "stretch": ("register", "high", 1.0, "its proportions are unlike a brain's"),
     "rotation_deg": ("register", "high", 1.0, "it lies turned against its header's axes"),
+    "fill": ("box", "both", 1.0, "its outline is unlike the model's normals"),
+    "aspect": ("box", "both", 1.0, "its proportions are unlike the model's normals"),
     "csf_to_white": ("quality", "high", 3.0, "fluid is not as dark beside white matter as in the model's sequence"),
     "grey_to_white": ("quality", "high", 3.0, "grey and white matter do not stand as in the model's sequence"),
 }
@@ -69,14 +72,16 @@ class Scope(BaseModel):
 
 def features(prepared: Prepared) -> dict[str, float]:
     """The measured features a scope judges, by name."""
-    return {name: prepared.history.measured(step, name) for name, (step, *_) in _FEATURES.items()}
+    known = {step.name: step.measured for step in prepared.history.steps}
+    return {name: known[step][name] for name, (step, *_) in _FEATURES.items() if name in known.get(step, {})}
 
 
 def fit_scope(prepared: Sequence[Prepared]) -> Scope:
     """Limits from normal scans: range of each feature, widened on the sides that count."""
     table = [features(p) for p in prepared]
     limits = {}
-    for name, (_, side, widening, _) in _FEATURES.items():
+    for name in table[0]:
+        _, side, widening, _ = _FEATURES[name]
         values = np.array([row[name] for row in table])
         low, high = float(values.min()), float(values.max())
         reach = widening * (high - low)
