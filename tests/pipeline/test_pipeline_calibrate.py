@@ -83,7 +83,7 @@ def test_scans_out_of_scope_are_left_out_and_if_none_is_left_nothing_is_written(
     far = [as_measured(p, {**drawn_features(np.random.default_rng(0)), "overlap": 0.1}) for p in visitors]
     summary = calibrated(half_model, [far[0], *visitors[1:]], lay, tmp_path / "there")
     assert [d.scan_id for d in summary.dropped] == [far[0].scan.scan_id]
-    assert "resembles the template too little" in summary.dropped[0].reason
+    assert "outline does not fit" in summary.dropped[0].reason
     assert summary.n_normals == 19
     with pytest.raises(CalibrationError) as error:
         calibrated(half_model, far, lay, tmp_path / "nowhere")
