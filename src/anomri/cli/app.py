@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from anomri.cli.benchmark import benchmark
 from anomri.cli.calibrate import calibrate
 from anomri.cli.datasets import datasets
 from anomri.cli.demo import demo
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (score, fit, calibrate, demo, simulate, datasets, methods, models, info):
+for command in (score, fit, calibrate, demo, simulate, datasets, benchmark, methods, models, info):
     app.command()(command)
 
 
