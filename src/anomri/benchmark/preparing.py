@@ -23,6 +23,7 @@ from anomri.core.geometry import Geometry, carry
 from anomri.core.prepared import Prepared
 from anomri.core.scan import Scan
 from anomri.errors import InputError
+from anomri.io.formats import read_image
 from anomri.io.write import write_bytes, write_json
 from anomri.pipeline.processes import each
 from anomri.pipeline.store import STORE_VERSION, load_prepared, save_prepared
@@ -182,7 +183,7 @@ def _make(task: _Task, record: Path) -> None:
             made = _with_defect(scan, _clean(task.folder, task.clean), task.case.defect)
             scan, truth = replace(made.scan, scan_id=task.case.case_id), made.core
         elif task.case.truth is not None:
-            labels = io.read(task.case.truth).voxels
+            labels = read_image(task.case.truth).voxels
             truth = np.isin(labels, task.case.truth_values) if task.case.truth_values else labels > 0
         if reasons := first_look(scan, task.recipe).reasons:
             raise InputError("; ".join(reasons), remedy="", code="scope")
