@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from nilearn import datasets
 
 from anomri.core.geometry import apply_affine, orientation_code
+from anomri.errors import MissingDependency
 from anomri.io.template import icbm_template
 
 
@@ -19,6 +21,25 @@ def test_tissues_add_up_to_one_in_the_brain_and_to_nothing_outside():
         assert values.min() >= 0.0
         assert values.max() <= 1.0
         assert not values[~template.brain].any()
+
+
+def test_it_is_what_nilearn_itself_loads():
+    template = icbm_template()
+    image = datasets.load_mni152_template(resolution=1)
+    brain = np.asarray(datasets.load_mni152_brain_mask(resolution=1).dataobj) > 0
+    np.testing.assert_array_equal(template.geometry.affine, image.affine)
+    np.testing.assert_array_equal(template.brain, brain)
+    np.testing.assert_array_equal(template.t1w[brain], np.asarray(image.dataobj)[brain])
+    grey = np.asarray(datasets.load_mni152_gm_template(resolution=1).dataobj)
+    white = np.asarray(datasets.load_mni152_wm_template(resolution=1).dataobj)
+    np.testing.assert_allclose(template.grey[brain], (grey / np.maximum(grey + white, 1))[brain], atol=1e-6)
+    np.testing.assert_allclose(template.white[brain], (white / np.maximum(grey + white, 1))[brain], atol=1e-6)
+
+
+def test_without_its_files_the_package_to_install_is_named(monkeypatch):
+    monkeypatch.setattr("anomri.io.template.find_spec", lambda _: None)
+    with pytest.raises(MissingDependency, match="nilearn"):
+        icbm_template.__wrapped__()
 
 
 def test_the_grid_is_one_millimetre_upright_and_symmetric_about_its_middle():

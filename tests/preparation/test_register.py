@@ -7,11 +7,13 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from anomri.core.geometry import Geometry, apply_affine
+from anomri.core.geometry import Geometry, apply_affine, carry
 from anomri.errors import PreparationFailed
 from anomri.io.template import icbm_template
-from anomri.preparation.register import Alignment, register
+from anomri.preparation.itk import one_thread
+from anomri.preparation.register import Alignment, register, tissue_maps
 
 # Template world → scan world: what a real head does to an average one.
 MOVED = np.eye(4)
@@ -85,6 +87,29 @@ def test_the_same_scan_gives_the_same_matrix_to_the_last_bit(moved, aligned):
     assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
     assert again.world.tobytes() == aligned.world.tobytes()
     assert (again.correlation, again.overlap) == (aligned.correlation, aligned.overlap)
+
+
+def test_the_template_s_tissue_lies_on_the_scan_s_grid_as_carrying_it_would_bring_it():
+    template = icbm_template()
+    turned = Rotation.from_euler("xyz", [8, -5, 12], degrees=True).as_matrix() @ np.diag([-2.5, 3.1, 2.2])
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turned, -turned @ np.array([33.0, 40.0, 45.0])
+    grid = Geometry((66, 80, 90), affine)
+    found = tissue_maps(grid, MOVED)
+    for values, tissue in zip(found, (template.csf, template.grey, template.white), strict=True):
+        np.testing.assert_allclose(values, carry(tissue, template.geometry, grid, np.linalg.inv(MOVED)), atol=1e-4)
+    assert found.max() > 0.9
+
+
+def test_on_one_thread_blas_is_too_and_gets_its_threads_back():
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        with one_thread():
+            assert set(threads()) == {1}
+        assert threads() == before
 
 
 def test_a_rigid_registration_keeps_sizes():

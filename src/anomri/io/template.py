@@ -1,4 +1,4 @@
-"""The ICBM 2009a symmetric template and its tissue maps, offline from nilearn.
+"""The ICBM 2009a symmetric template and its tissue maps, offline from the files that nilearn installs.
 
 References
 ----------
@@ -9,13 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomri.core.geometry import Geometry
+from anomri.errors import MissingDependency
 
 __all__ = ["Template", "icbm_template"]
+
+# Share of the brightest voxel above which the template is brain; nilearn's own threshold.
+_BRAIN_FROM = 0.2
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,20 +46,36 @@ class Template:
 
 @lru_cache(maxsize=1)
 def icbm_template() -> Template:
-    """The ICBM template at 1 mm; loaded once a process, from files that nilearn installs."""
-    from nilearn import datasets  # imported here because it takes a second
+    """The ICBM template at 1 mm; loaded once a process.
 
-    image = datasets.load_mni152_template(resolution=1)
-    t1w = np.asarray(image.dataobj, dtype=np.float32)
-    grey = np.asarray(datasets.load_mni152_gm_template(resolution=1).dataobj, dtype=np.float32)
-    white = np.asarray(datasets.load_mni152_wm_template(resolution=1).dataobj, dtype=np.float32)
-    brain = np.asarray(datasets.load_mni152_brain_mask(resolution=1).dataobj) > 0
+    Raises
+    ------
+    MissingDependency : nilearn's files are not where they should be.
+    """
+    t1w, affine = _map("t1")
+    grey, _ = _map("gm")
+    white, _ = _map("wm")
+    brain = t1w > _BRAIN_FROM
     total = np.maximum(grey + white, 1.0)
     grey, white = np.where(brain, grey / total, 0.0), np.where(brain, white / total, 0.0)
     csf = np.where(brain, np.clip(1.0 - grey - white, 0.0, 1.0), 0.0).astype(np.float32)
     t1w = np.where(brain, t1w, 0.0).astype(np.float32)
     for array in (t1w, brain, csf, grey, white):
         array.setflags(write=False)
-    return Template(
-        t1w, brain, csf, grey.astype(np.float32), white.astype(np.float32), Geometry(t1w.shape, image.affine)
-    )
+    return Template(t1w, brain, csf, grey.astype(np.float32), white.astype(np.float32), Geometry(t1w.shape, affine))
+
+
+def _map(name: str) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """One of the template's images, its largest value 1, and its affine."""
+    from nibabel.nifti1 import Nifti1Image
+
+    # Importing nilearn would take a second, for three files.
+    package = find_spec("nilearn")
+    places = [] if package is None else package.submodule_search_locations or []
+    for place in places:
+        path = Path(place) / "datasets" / "data" / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
+        if path.is_file():
+            image = Nifti1Image.from_filename(path)
+            values = np.asarray(image.dataobj).astype(np.float32)
+            return values / values.max(), image.affine
+    raise MissingDependency("the brain template that comes with nilearn is missing", remedy="Install nilearn again.")

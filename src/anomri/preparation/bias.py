@@ -18,15 +18,15 @@ from anomri.preparation.itk import from_itk, one_thread, to_itk
 
 __all__ = ["VERSION", "correct_bias"]
 
-VERSION = 1
-_GRID_MM = 4.0
+VERSION = 2
+_GRID_MM = 5.0
 _ITERATIONS = (30, 20, 10)
 
 
 def correct_bias(
     voxels: NDArray[np.float32], mask: NDArray[np.bool_], geometry: Geometry
 ) -> tuple[NDArray[np.float32], float]:
-    """Divide a scan by its bias field, estimated inside the mask on a 4 mm grid.
+    """Divide a scan by its bias field, estimated inside the mask on a 5 mm grid.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def correct_bias(
     """
     with one_thread():
         coarse_field = _log_field(voxels, mask, geometry)
-    # The spline is smooth at 4 mm, so linear interpolation back to the native grid loses nothing that matters.
+    # The spline is smooth at 5 mm, so linear interpolation back to the native grid loses nothing that matters.
     field = carry(from_itk(coarse_field), _grid_of(coarse_field), geometry, outside="edge")
     low, high = np.percentile(field[mask], [2, 98])
     return np.where(mask, voxels * np.exp(-field), 0.0).astype(np.float32), float(high - low)

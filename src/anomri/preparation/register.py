@@ -21,9 +21,10 @@ from scipy import ndimage
 from anomri.core.geometry import Geometry, carry
 from anomri.errors import PreparationFailed
 from anomri.io.template import icbm_template
-from anomri.preparation.itk import one_thread, to_itk, world_matrix
+from anomri.preparation.crop import crop
+from anomri.preparation.itk import from_itk, one_thread, to_itk, transform_of, world_matrix
 
-__all__ = ["VERSION", "Alignment", "register"]
+__all__ = ["VERSION", "Alignment", "register", "tissue_maps"]
 
 VERSION = 2
 _GRID_MM = 2.0
@@ -84,6 +85,35 @@ def register(
     with one_thread():
         found = _search(scaled, mask, geometry, kind)
     return _judged(np.linalg.inv(world_matrix(found)).astype(np.float64), scaled, mask, geometry)
+
+
+def tissue_maps(geometry: Geometry, world: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The template's CSF, grey and white matter on a scan's grid, (3, X, Y, Z), 0 beyond the template.
+
+    Parameters
+    ----------
+    geometry : the scan's grid, free of shear.
+    world : (4, 4) matrix from the scan's world to the template's.
+    """
+    there = to_itk(np.zeros(geometry.shape, dtype=np.uint8), geometry)
+    maps = np.empty((3, *geometry.shape), dtype=np.float32)
+    with one_thread():
+        for values, image in zip(maps, _tissue_images(), strict=True):
+            carried = sitk.Resample(image, there, transform_of(world), sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+            values[:] = from_itk(carried)
+    return maps
+
+
+@lru_cache(maxsize=1)
+def _tissue_images() -> tuple[Any, ...]:
+    template = icbm_template()
+    x, y, z = template.geometry.shape
+    # With a border of zeros the maps fall to 0 within a voxel, and nothing goes on beyond them.
+    padded = (
+        crop(m, template.geometry, (-1, -1, -1), (x + 2, y + 2, z + 2))
+        for m in (template.csf, template.grey, template.white)
+    )
+    return tuple(to_itk(values, geometry) for values, geometry in padded)
 
 
 def _search(
