@@ -194,6 +194,23 @@ def test_the_union_marks_a_lesion_and_its_area_hangs_on_the_head_alone() -> None
         assert plain.score == pytest.approx(plain.map[person.region.mask].mean(), rel=1e-5)
 
 
+def test_the_autoregressive_variant_finds_a_lesion_and_comes_back_from_its_state() -> None:
+    config = tiny(surprisal="autoregressive", orderings=2, unlikely=1.0, mirrored=False)
+    method = fitted(config)
+    scores = [[method.examine(p, seed=0).score for p in (o, with_lesion(o, 1.5, 1))] for o in OTHERS]
+    assert np.mean([lesion - plain for plain, lesion in scores]) > 0
+    restored = Tokens.restore(config, method.state())
+    assert restored.examine(OTHERS[0], seed=5).score == scores[0][0]
+    with pytest.raises(ModelError, match="does not fit"):
+        Tokens.restore(tiny(), method.state())
+
+
+def test_the_clamped_score_counts_surprising_tokens_alone() -> None:
+    reading = fitted(quick(score="clamped", cut_surprisal=3.0)).examine(OTHERS[0], seed=0)
+    nats = reading.maps["surprisal"][OTHERS[0].region.mask].astype(np.float64)
+    assert reading.score == pytest.approx(nats[nats > 3.0].sum() / nats.size)
+
+
 def test_the_published_sum_counts_marked_voxels() -> None:
     config = quick(fused="union", score="sum", edge_erosion=1)
     reading = fitted(config).examine(OTHERS[0], seed=0)

@@ -9,9 +9,10 @@ References
 Kadhim et al., 2026 (arXiv 2605.24609), its supplement and its published code. Departures are listed in the
 documentation; the default estimator hides every token equally often and has no seed.
 
-Files: `slices` (what the networks see), `tokenizer` (stage 1), `transformer` (stage 2), `masking` and `fitting`
-(training), `surprisal` (estimators and healing), `perceptual` (how different two slices look), `scoring` (both maps),
-`marks` (post-processing), `config`. Shapes: (X, Y, Z) the prepared grid, (R, C) tokens of a slice.
+Files: `slices` (what the networks see), `tokenizer` (stage 1), `transformer` (stage 2), `ordered` (an autoregressive
+stage 2 with its estimator and healing), `masking` and `fitting` (training), `surprisal` (estimators and healing),
+`perceptual` (how different two slices look), `scoring` (both maps), `marks` (post-processing), `config`. Shapes:
+(X, Y, Z) the prepared grid, (R, C) tokens of a slice.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.methods.tokens.config import TokensConfig
 from anomri.methods.tokens.fitting import Course, fit_features, fit_tokenizer, fit_transformer
 from anomri.methods.tokens.marks import dilated, eroded_edge, large_parts, pooled
+from anomri.methods.tokens.ordered import OrderedTransformer
 from anomri.methods.tokens.perceptual import Denoiser, Lpips
 from anomri.methods.tokens.scoring import Networks, inpainted_difference, read_slices
 from anomri.methods.tokens.slices import Slicing
@@ -154,7 +156,7 @@ class Tokens:
         fused = self._union(raw, prepared) if config.fused == "union" else self._continuous(raw)
         nan = np.float32(np.nan)
         return Reading(
-            self._score(fused[region]),
+            self._score(fused[region], raw.surprisal[region]),
             map=np.where(region, fused, nan).astype(np.float32),
             map_scale="z" if config.fused == "continuous" else "raw",
             expected=None if raw.healed is None else slicing.in_intensities(raw.healed, prepared),
@@ -167,7 +169,9 @@ class Tokens:
         for network in networks:
             network.to(device)
 
-    def _score(self, inside: FloatMap) -> float:
+    def _score(self, inside: FloatMap, nats: FloatMap) -> float:
+        if self._config.score == "clamped":
+            return float(np.where(nats > self._cuts[0], nats, 0.0).mean(dtype=np.float64))
         if self._config.score == "top":
             return mean_of_top_fraction(inside, self._config.top_fraction)
         if self._config.score == "area":
@@ -265,10 +269,11 @@ class Tokens:
             method._slicing = slicing = Slicing.of(own, (x, y, z))
             first, second, third = (float(c) for c in state["cuts"])
             method._cuts = (first, second, third)
+            kind = OrderedTransformer if own.surprisal == "autoregressive" else TokenTransformer
             method._networks = networks = Networks(
                 Denoiser(own.feature_width) if own.perceptual_file is None else Lpips(),
                 Tokenizer(own.tokenizer(slicing.image)),
-                TokenTransformer(own.transformer(slicing.image)),
+                kind(own.transformer(slicing.image)),
             )
             for prefix, network in networks._asdict().items():
                 _load(network, prefix, state)

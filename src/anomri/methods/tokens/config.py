@@ -39,12 +39,15 @@ class TokensConfig(Config):
     warm_up : share of its training in which the rate rises.
     rates, blocks : of the training masks; see `training_mask`.
     every : of the training slices, only each so many-th (another one every epoch).
-    surprisal : ``cover`` hides each token equally often, ``monte-carlo`` at random.
+    surprisal : ``cover`` hides each token equally often, ``monte-carlo`` at random; ``autoregressive`` has another
+        transformer, that predicts each token from those before it; see `OrderedTransformer`.
     groups, sets : of the cover: hides all but one in `groups`, `sets` times over.
     passes, rate : of the Monte Carlo.
+    orderings, unlikely : of the autoregressive transformer: how many it scores and heals in, and the surprisal (nats)
+        above which a token is healed.
     healing : whether slices are healed and compared; without, the surprisal alone is the map.
-    patterns : sides of the checkerboards; each heals both halves, which are merged and decoded once.
-    steps : commits of each level and half.
+    patterns, steps : sides of the checkerboards, each of which heals both halves, merged and decoded once; and commits
+        of each level and half.
     reference : what a healed slice is compared with: the tokenizer's ``reconstruction`` of the slice (published for the
         brain), or the slice itself, ``input`` (pelvis).
     mirrored : the mirrored slice is healed too, and both maps averaged.
@@ -61,7 +64,8 @@ class TokensConfig(Config):
         `cut_perceptual` joins the union.
     edge_erosion : most erosions of the union, at the corners of a slice; none near its centre.
     score : ``top`` mean of the largest `top_fraction` of the map; ``area`` mean of the map over the examined region;
-        ``sum`` over it, the published one, which grows with the size of the head.
+        ``sum`` over it, the published one, which grows with the size of the head; ``clamped`` mean of the surprisal
+        where it exceeds `cut_surprisal`, 0 elsewhere (Marimont and Tarroni).
     top_fraction : see above.
     least_normals : fewer are refused.
     """
@@ -102,11 +106,13 @@ class TokensConfig(Config):
     rates: Rates = "wide"
     blocks: Blocks = "rectangles"
     every: int = Field(default=1, ge=1)
-    surprisal: Literal["cover", "monte-carlo"] = "cover"
+    surprisal: Literal["cover", "monte-carlo", "autoregressive"] = "cover"
     groups: int = Field(default=5, ge=2)
     sets: int = Field(default=2, ge=1)
     passes: int = Field(default=100, ge=1)
     rate: float = Field(default=0.8, gt=0.0, lt=1.0)
+    orderings: int = Field(default=8, ge=1, le=8)
+    unlikely: float = Field(default=5.0, gt=0.0)
     healing: bool = True
     patterns: tuple[int, ...] = (4,)
     steps: int = Field(default=6, ge=1)
@@ -124,7 +130,7 @@ class TokensConfig(Config):
     smallest_px: int = Field(default=5, ge=1)
     backflow: bool = False
     edge_erosion: int = Field(default=0, ge=0)
-    score: Literal["top", "area", "sum"] = "top"
+    score: Literal["top", "area", "sum", "clamped"] = "top"
     top_fraction: float = Field(default=0.002, gt=0.0, le=1.0)
     least_normals: int = Field(default=4, ge=4)
 

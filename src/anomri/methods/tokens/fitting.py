@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from anomri.methods.tokens.config import TokensConfig
 from anomri.methods.tokens.masking import training_mask
+from anomri.methods.tokens.ordered import OrderedTransformer, orderings
 from anomri.methods.tokens.perceptual import Denoiser, Perceptual, perceptual_map, read_lpips
 from anomri.methods.tokens.slices import Slices
 from anomri.methods.tokens.tokenizer import Tokenizer
@@ -142,50 +143,41 @@ def fit_transformer(
     tokenizer: Tokenizer,
     config: TokensConfig,
     course: Course,
-) -> tuple[TokenTransformer, Training]:
-    """Stage 2: cross-entropy of the hidden tokens of L1, plus that of L2 given all of L1."""
-    image = (trained.pixels.shape[2], trained.pixels.shape[3])
-    shape = config.transformer(image)
+) -> tuple[TokenTransformer | OrderedTransformer, Training]:
+    """Stage 2 over the codes of slices and of their mirror images, both of which are healed."""
+    shape = config.transformer((trained.pixels.shape[2], trained.pixels.shape[3]))
+    in_order = config.surprisal == "autoregressive"
     with seeded_torch(course.seed, 3):
-        network = TokenTransformer(shape)
+        network = OrderedTransformer(shape) if in_order else TokenTransformer(shape)
     held_codes = codes_of(tokenizer, held.pixels, config.first_batch)
-    # Slices and their mirror images, since both are healed.
-    codes = torch.stack(
-        [codes_of(tokenizer, p, config.first_batch) for p in (trained.pixels, trained.pixels[:, :, ::-1])]
-    )
+    sides = (trained.pixels, trained.pixels[:, :, ::-1])
+    codes = torch.stack([codes_of(tokenizer, pixels, config.first_batch) for pixels in sides])
 
-    def masks(indices: NDArray[np.intp], *key: int) -> Tensor:
+    def drawn(indices: NDArray[np.intp], *key: int) -> Tensor:
+        """Masks of both levels, (n, 2, S), or orderings, (n,)."""
+        generators = [generator(*key, int(n), 3) for n in indices]
+        if in_order:
+            return torch.tensor([int(rng.integers(len(orderings(shape.grid)))) for rng in generators])
+        rates, blocks = config.rates, config.blocks
         rows = [
-            [
-                training_mask(
-                    shape.grid,
-                    generator(*key, int(n), 3 + level),
-                    rates=config.rates,
-                    level=level,
-                    blocks=config.blocks,
-                )
-                for level in (0, 1)
-            ]
-            for n in indices
+            [training_mask(shape.grid, rng, rates=rates, level=level, blocks=blocks) for level in (0, 1)]
+            for rng in generators
         ]
         return torch.from_numpy(np.array(rows))
 
     def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
-        sides = [int(generator(seed, epoch, int(n), 2).integers(2)) for n in indices]
-        return codes[sides, indices], torch.from_numpy(trained.positions[indices]), masks(indices, seed, epoch)
+        side = [int(generator(seed, epoch, int(n), 2).integers(2)) for n in indices]
+        return codes[side, indices], torch.from_numpy(trained.positions[indices]), drawn(indices, seed, epoch)
 
     def loss(module: nn.Module, batch: Batch) -> Tensor:
-        return masked_cross_entropy(module, batch, shape.mask, config, config.smoothing if module.training else 0.0)
+        smoothing = config.smoothing if module.training else 0.0
+        if in_order:
+            return ordered_cross_entropy(module, batch, config.second_weight, smoothing)
+        return masked_cross_entropy(module, batch, shape.mask, config.second_weight, smoothing)
 
-    every = np.arange(len(held_codes))
     # The same masks in every epoch, or the best epoch would be chosen by luck.
-    held_masks = masks(every, course.seed, config.second_epochs)
-
-    def validate(module: nn.Module) -> float:
-        return held_out_loss(
-            module, loss, _tensor_parts((held_codes, torch.from_numpy(held.positions), held_masks), config.second_batch)
-        )
-
+    fixed = drawn(np.arange(len(held_codes)), course.seed, config.second_epochs)
+    checked = _tensor_parts((held_codes, torch.from_numpy(held.positions), fixed), config.second_batch)
     training = train(
         network,
         loss,
@@ -195,27 +187,41 @@ def fit_transformer(
         seed=course.seed,
         fabric=course.fabric,
         resume=course.folder("transformer"),
-        validate=validate,
+        validate=lambda module: held_out_loss(module, loss, checked),
         decay=lambda progress: min(1.0, progress / max(config.warm_up, 1e-9)) * cosine_decay(progress),
         settings=course.settings,
     )
     return network.requires_grad_(False).eval(), training
 
 
-def masked_cross_entropy(
-    module: nn.Module, batch: Batch, hidden: int, config: TokensConfig, smoothing: float
-) -> Tensor:
-    """CE(L1) + `second_weight` · CE(L2) over hidden tokens; batch: codes (B, S, 2), positions (B,), masks (B, 2, S)."""
+def masked_cross_entropy(module: nn.Module, batch: Batch, hidden: int, weight: float, smoothing: float) -> Tensor:
+    """CE(L1) + `weight` · CE(L2 given all of L1), over hidden tokens.
+
+    Parameters
+    ----------
+    batch : codes (B, S, 2), positions (B,), masks (B, 2, S).
+    hidden : the code of a hidden token.
+    """
     codes, positions, masks = batch
-    first, second = codes[..., 0], codes[..., 1]
+    first, second = codes.unbind(dim=-1)
     blank = torch.full_like(second, hidden)
     one = module(first.masked_fill(masks[:, 0], hidden), blank, 0, positions)
     two = module(first, second.masked_fill(masks[:, 1], hidden), 1, positions)
-    return functional.cross_entropy(
-        one[masks[:, 0]], first[masks[:, 0]], label_smoothing=smoothing
-    ) + config.second_weight * functional.cross_entropy(
-        two[masks[:, 1]], second[masks[:, 1]], label_smoothing=smoothing
-    )
+    losses = [
+        functional.cross_entropy(logits[mask], level[mask], label_smoothing=smoothing)
+        for logits, level, mask in ((one, first, masks[:, 0]), (two, second, masks[:, 1]))
+    ]
+    return losses[0] + weight * losses[1]
+
+
+def ordered_cross_entropy(module: nn.Module, batch: Batch, weight: float, smoothing: float) -> Tensor:
+    """CE(L1) + `weight` · CE(L2), over all tokens; batch: codes (B, S, 2), positions (B,), orderings (B,)."""
+    codes, positions, orders = batch
+    losses = [
+        functional.cross_entropy(logits.transpose(1, 2), codes[..., level], label_smoothing=smoothing)
+        for level, logits in enumerate(module(codes, orders, positions))
+    ]
+    return losses[0] + weight * losses[1]
 
 
 def codes_of(tokenizer: Tokenizer, pixels: NDArray[np.float32], size: int) -> Tensor:

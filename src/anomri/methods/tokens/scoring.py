@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomri.methods.tokens.config import TokensConfig
+from anomri.methods.tokens.ordered import OrderedTransformer, heal_unlikely, ordered_surprisal
 from anomri.methods.tokens.perceptual import Perceptual, perceptual_map
 from anomri.methods.tokens.slices import Slices
 from anomri.methods.tokens.surprisal import (
@@ -41,7 +42,7 @@ class Networks(NamedTuple):
 
     features: Perceptual
     tokenizer: Tokenizer
-    transformer: TokenTransformer
+    transformer: TokenTransformer | OrderedTransformer
 
     @property
     def device(self) -> torch.device:
@@ -76,16 +77,13 @@ def read_slices(networks: Networks, slices: Slices, config: TokensConfig, *, see
     with torch.inference_mode():
         for pixels, at in _chunks(networks, slices):
             codes = networks.tokenizer.encode(pixels).indices
-            predict = _predict(networks, at)
-            rows = _rows_at_once(networks)
-            nll, _ = masked_surprisal(predict, codes[..., 0], masks, hidden=config.codes, rows_at_once=rows)
-            surprisal.append(nll.reshape(-1, *grid).cpu().numpy())
+            surprisal.append(_nats(networks, codes, at, masks, config).reshape(-1, *grid).cpu().numpy())
             if not config.healing:
                 continue
-            image, different = _healed(networks, pixels, codes, predict, config)
+            image, different = _healed(networks, pixels, codes, at, config)
             if config.mirrored:
                 mirror = pixels.flip(2)
-                _, other = _healed(networks, mirror, networks.tokenizer.encode(mirror).indices, predict, config)
+                _, other = _healed(networks, mirror, networks.tokenizer.encode(mirror).indices, at, config)
                 different = (different + other.flip(2)) / 2.0
             difference.append(different[:, 0].cpu().numpy())
             healed.append(image[:, 0].cpu().numpy())
@@ -107,26 +105,50 @@ def inpainted_difference(
             masks = torch.from_numpy(marked[done : done + len(pixels)]).to(pixels.device)
             done += len(pixels)
             codes = networks.tokenizer.encode(pixels).indices
-            healed = heal(_predict(networks, at), codes, masks, hidden=config.codes, steps=2 * config.steps)
-            image = networks.tokenizer.decode_codes(healed)
+            if isinstance(networks.transformer, OrderedTransformer):
+                grids = heal_unlikely(networks.transformer, codes, masks, at, order=0)
+            else:
+                grids = heal(
+                    _predict(networks.transformer, at), codes, masks, hidden=config.codes, steps=2 * config.steps
+                )
+            image = networks.tokenizer.decode_codes(grids)
             out.append(_difference(networks, pixels, codes, image, config)[:, 0].cpu().numpy())
     return np.concatenate(out)
 
 
+def _nats(networks: Networks, codes: Tensor, at: Tensor, masks: Tensor, config: TokensConfig) -> Tensor:
+    """(B, S) surprisal of L1."""
+    transformer = networks.transformer
+    if isinstance(transformer, OrderedTransformer):
+        return ordered_surprisal(transformer, codes, at, orders=config.orderings)
+    rows = _rows_at_once(networks)
+    return masked_surprisal(_predict(transformer, at), codes[..., 0], masks, hidden=config.codes, rows_at_once=rows)[0]
+
+
 def _healed(
-    networks: Networks, pixels: Tensor, codes: Tensor, predict: Predict, config: TokensConfig
+    networks: Networks, pixels: Tensor, codes: Tensor, at: Tensor, config: TokensConfig
 ) -> tuple[Tensor, Tensor]:
-    """Healed slices, and how different they look; both halves of each checkerboard are merged and decoded once."""
-    images = []
+    """Healed slices, and how different they look, both averaged over checkerboards or orderings."""
+    images = [networks.tokenizer.decode_codes(grids) for grids in _healed_codes(networks, codes, at, config)]
+    different = [_difference(networks, pixels, codes, image, config) for image in images]
+    return torch.stack(images).mean(dim=0), torch.stack(different).mean(dim=0)
+
+
+def _healed_codes(networks: Networks, codes: Tensor, at: Tensor, config: TokensConfig) -> Iterator[Tensor]:
+    transformer = networks.transformer
+    if isinstance(transformer, OrderedTransformer):
+        unlikely = ordered_surprisal(transformer, codes, at, orders=config.orderings) > config.unlikely
+        for order in range(config.orderings):
+            yield heal_unlikely(transformer, codes, unlikely, at, order=order)
+        return
     for side in config.patterns:
         even = checkerboard(networks.tokenizer.shape.grid, side).to(codes.device)
+        # Both halves are healed, merged, and decoded once.
         one, other = (
-            heal(predict, codes, mask.expand(len(codes), -1), hidden=config.codes, steps=config.steps)
+            heal(_predict(transformer, at), codes, mask.expand(len(codes), -1), hidden=config.codes, steps=config.steps)
             for mask in (even, ~even)
         )
-        images.append(networks.tokenizer.decode_codes(torch.where(even[:, None], one, other)))
-    image = torch.stack(images).mean(dim=0)
-    return image, _difference(networks, pixels, codes, image, config)
+        yield torch.where(even[:, None], one, other)
 
 
 def _difference(networks: Networks, pixels: Tensor, codes: Tensor, image: Tensor, config: TokensConfig) -> Tensor:
@@ -143,9 +165,9 @@ def _masks(grid: tuple[int, int], config: TokensConfig, seed: int) -> Tensor:
     return monte_carlo_masks(grid[0] * grid[1], passes=config.passes, rate=config.rate, generator=drawn)
 
 
-def _predict(networks: Networks, at: Tensor) -> Predict:
+def _predict(transformer: TokenTransformer, at: Tensor) -> Predict:
     def predict(first: Tensor, second: Tensor, task: int, rows: Tensor) -> Tensor:
-        logits: Tensor = networks.transformer(first, second, task, at[rows])
+        logits: Tensor = transformer(first, second, task, at[rows])
         return logits
 
     return predict

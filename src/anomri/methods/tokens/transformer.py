@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["TokenTransformer", "TransformerShape", "rotary_table", "rotated"]
+__all__ = ["Block", "TokenTransformer", "TransformerShape", "rotary_table", "rotated", "waves"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return x * cosine + torch.cat([-second, first], dim=-1) * sine
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """x + attention(norm x), then x + SwiGLU(norm x)."""
 
     def __init__(self, shape: TransformerShape) -> None:
@@ -91,12 +91,28 @@ class _Block(nn.Module):
         self.before_mlp = nn.RMSNorm(width, eps=1e-6)
         self.gate, self.up, self.down = nn.Linear(width, hidden), nn.Linear(width, hidden), nn.Linear(hidden, width)
 
-    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cosine: Tensor, sine: Tensor, *, causal: bool = False) -> Tensor:
+        """(B, S, D) → (B, S, D); with `causal` a token sees those before it and itself alone."""
+        q, k, v = self._heads(x)
+        q, k = rotated(q, cosine, sine), rotated(k, cosine, sine)
+        return self._after(x, functional.scaled_dot_product_attention(q, k, v, is_causal=causal))
+
+    def next(self, x: Tensor, cosine: Tensor, sine: Tensor, seen: list[Tensor]) -> Tensor:
+        """(B, 1, D), the next token of a causal pass → (B, 1, D); `seen` holds keys and values and grows."""
+        q, k, v = self._heads(x)
+        now = [rotated(k, cosine, sine), v]
+        seen[:] = [torch.cat(pair, dim=2) for pair in zip(seen, now, strict=True)] if seen else now
+        return self._after(x, functional.scaled_dot_product_attention(rotated(q, cosine, sine), seen[0], seen[1]))
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, S, D) → queries, keys and values, (B, h, S, d) each."""
         b, s, width = x.shape
         qkv = self.qkv(self.before_attention(x)).view(b, s, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(rotated(q, cosine, sine), rotated(k, cosine, sine), v)
-        x = x + self.out(mixed.transpose(1, 2).reshape(b, s, width))
+        return q, k, v
+
+    def _after(self, x: Tensor, mixed: Tensor) -> Tensor:
+        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
         y = self.before_mlp(x)
         total: Tensor = x + self.down(functional.silu(self.gate(y)) * self.up(y))
         return total
@@ -115,7 +131,7 @@ class TokenTransformer(nn.Module):
         self.second = nn.Embedding(shape.codes + 1, shape.width)
         self.task = nn.Embedding(2, shape.width)
         self.slice = nn.Linear(shape.width, shape.width) if shape.sliced else None
-        self.blocks = nn.ModuleList(_Block(shape) for _ in range(shape.depth))
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.depth))
         self.norm = nn.RMSNorm(shape.width, eps=1e-6)
         self.heads = nn.ModuleList(nn.Linear(shape.width, shape.codes) for _ in range(2))
         cosine, sine = rotary_table(shape)
@@ -137,14 +153,14 @@ class TokenTransformer(nn.Module):
         """
         x = self.first(first) + self.second(second) + self.task.weight[task]
         if self.slice is not None:
-            x = x + self.slice(_waves(position, self.shape.width))[:, None]
+            x = x + self.slice(waves(position, self.shape.width))[:, None]
         for block in self.blocks:
             x = block(x, self.cosine, self.sine)
         logits: Tensor = self.heads[task](self.norm(x))
         return logits
 
 
-def _waves(position: Tensor, width: int) -> Tensor:
+def waves(position: Tensor, width: int) -> Tensor:
     """(B,) in [0, 1] → (B, width) sines and cosines of 1 to 100 half-turns."""
     count = width // 2
     frequency = math.pi * 100.0 ** (torch.arange(count, device=position.device) / max(count - 1, 1))
