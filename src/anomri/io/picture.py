@@ -24,7 +24,7 @@ from anomri.io.stream import ByteStream
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["PICTURES", "is_npy", "read_npy", "read_picture"]
+__all__ = ["PICTURES", "PICTURE_FORMATS", "is_npy", "read_npy", "read_picture"]
 
 READER = "anomri.picture 1"
 ASSUMED = "a picture has no spacing and no orientation: 1 mm a pixel is assumed, and left and right are unknown"
@@ -46,6 +46,7 @@ PICTURES: dict[str, Callable[[bytes], bool]] = {
     "jpeg": _starts(b"\xff\xd8\xff"),
     "tiff": _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+PICTURE_FORMATS = (*PICTURES, "npy")
 
 
 def is_npy(head: bytes) -> bool:

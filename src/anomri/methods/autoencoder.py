@@ -435,7 +435,7 @@ _SMALL = AutoencoderConfig(
 )  # fmt: skip
 _SLICEWISE = _SMALL.model_copy(update={"dimensions": 2, "grid": None, "width": 8, "batch_size": 32, "epochs": 20})
 # One slice a subject: many more epochs make as many steps.
-_SLICES = _SLICEWISE.model_copy(update={"batch_size": 16, "epochs": 120})
+_SLICES = _SLICEWISE.model_copy(update={"batch_size": 16, "epochs": 60})
 _SPATIAL = AutoencoderConfig(bottleneck="spatial", latent=16)
 _TINY = _SMALL.model_copy(update={"grid": None, "width": 2, "latent": 16, "epochs": 6})
 

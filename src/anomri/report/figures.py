@@ -51,7 +51,8 @@ def plot(outcome: Outcome) -> Figure:
     if views is not None:
         limits = outcome.result.thresholds
         level = None if limits is None else limits.finding_level
-        _planes(figure, views, None if outcome.heatmap is None else heat_range(outcome.heatmap, level))
+        letters = outcome.result.input.format not in words.PICTURES
+        _planes(figure, views, None if outcome.heatmap is None else heat_range(outcome.heatmap, level), letters=letters)
     elif outcome.scan is not None:
         _glance(figure, outcome.scan)
     else:
@@ -88,14 +89,16 @@ def _title(figure: Figure, outcome: Outcome) -> None:
     _write(figure, 0.43, 0.93, facts, size=9.0)
 
 
-def _planes(figure: Figure, views: Views, heat: HeatRange | None) -> None:
+def _planes(figure: Figure, views: Views, heat: HeatRange | None, *, letters: bool) -> None:
     at = _strongest(views)
+    # Across a single slice there is no plane.
+    planes = _PLANES if views.scan.shape[2] > 1 else _PLANES[:1]
     mm = [n * s for n, s in zip(views.grid.shape, views.grid.spacing_mm, strict=True)]
     # All planes at one scale, in a strip of 0.66 × 0.82 of the figure.
     wide, high = 0.66 * _SIZE_INCH[0], 0.8 * _SIZE_INCH[1]
-    scale = min((wide - 0.16) / sum(mm[across] for _, across, _, _ in _PLANES), high / max(mm[1], mm[2]))
+    scale = min((wide - 0.16) / sum(mm[across] for _, across, _, _ in planes), high / max(mm[1], mm[2]))
     left = 0.02
-    for name, across, down, through in _PLANES:
+    for name, across, down, through in planes:
         width, height = mm[across] * scale / _SIZE_INCH[0], mm[down] * scale / _SIZE_INCH[1]
         axes = figure.add_axes((left, 0.45 - height / 2.0, width, height))
         axes.set_axis_off()
@@ -103,7 +106,7 @@ def _planes(figure: Figure, views: Views, heat: HeatRange | None) -> None:
         picture = _blend(_slice(views.scan, through, at), heat_slice, heat)
         axes.imshow(picture, aspect="auto", interpolation="bilinear", resample=True)
         ends = ("A", "P") if name == "sagittal" else ("R", "L")
-        for x, letter in zip((0.04, 0.96), ends, strict=True):
+        for x, letter in zip((0.04, 0.96), ends if letters else ("", ""), strict=True):
             axes.text(x, 0.5, letter, transform=axes.transAxes, fontsize=8.0, color=_SOFT, family=_FONT, ha="center")
         left += width + 0.08 / _SIZE_INCH[0]
 

@@ -55,6 +55,7 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
     """
     result, branches = outcome.result, words.branches(outcome.result)
     views = views_of(outcome)
+    single_slice = views is not None and views.scan.shape[2] == 1
     heat = _heat_of(outcome, views)
     packed = None if views is None else pack(views, heat, budget=budget)
     grid = None if packed is None else packed.grid
@@ -77,7 +78,9 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
         arises=words.how_the_score_arises(result),
         metric_title=words.metric_title,
         distribution=None if result.score is None else distribution(result),
-        spark=sparkline(result, grid),
+        spark=None if single_slice else sparkline(result, grid),
+        single_slice=single_slice,
+        picture=result.input.format in words.PICTURES,
         heat=heat,
         scale=scale,
         overlays=overlays,

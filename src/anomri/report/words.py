@@ -9,12 +9,14 @@ import math
 from dataclasses import dataclass
 
 from anomri.core.result import Driver, Result, Verdict
+from anomri.io.picture import PICTURE_FORMATS
 from anomri.quality import METRICS
 from anomri.report.text import number, percent
 
 __all__ = [
     "DISCLAIMER",
     "LOOKS_AT",
+    "PICTURES",
     "SCALE",
     "VERDICTS",
     "VerdictWords",
@@ -25,6 +27,8 @@ __all__ = [
     "next_step",
 ]
 
+# Left and right of these are unknown.
+PICTURES = PICTURE_FORMATS
 DISCLAIMER = "Research use only. Not a medical device."
 
 
