@@ -14,7 +14,6 @@ from anomri.errors import InputError
 from anomri.metrics.thresholds import (
     otsu_threshold,
     robust_z_threshold,
-    slope_threshold,
     threshold_at_false_positive_ml,
 )
 
@@ -71,15 +70,7 @@ def test_otsu_separates_two_heaps_as_a_search_over_all_levels_does():
     assert 0 < otsu_threshold(two) < 1
 
 
-def test_the_slope_rule_stops_where_the_curve_turns_up_and_never_where_it_does_not():
-    curve = np.r_[np.linspace(0, 1, 9000, endpoint=False), np.linspace(1, 50, 1000)]
-    assert 0.85 < slope_threshold(curve, gamma=0.5) < 5.0
-    assert slope_threshold(np.linspace(0, 1, 1000), gamma=0.5) == math.inf
-
-
-@pytest.mark.parametrize(
-    "rule", [otsu_threshold, robust_z_threshold, lambda values: slope_threshold(values, gamma=0.1)]
-)
+@pytest.mark.parametrize("rule", [otsu_threshold, robust_z_threshold])
 def test_thresholds_move_with_the_map_and_need_something_examined(rule):
     values = np.random.default_rng(1).exponential(size=4000)
     assert rule(values + 3.0) == pytest.approx(rule(values) + 3.0)

@@ -1,6 +1,7 @@
 """Thresholds of maps that no lesion has chosen: from normal scans, or from the scan's own map.
 
-A voxel is predicted where its value lies strictly above the threshold. A threshold of +inf predicts nothing.
+A voxel is predicted where its value lies strictly above the threshold. A threshold of +inf predicts nothing. A further
+rule, with a constant that normals set, stands in `anomri.metrics.slope`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from anomri.core.score import robust_centre_spread
 from anomri.errors import InputError
 
-__all__ = ["otsu_threshold", "robust_z_threshold", "slope_threshold", "threshold_at_false_positive_ml"]
+__all__ = ["otsu_threshold", "robust_z_threshold", "threshold_at_false_positive_ml"]
 
 FloatMap = NDArray[np.floating]
 
@@ -101,32 +102,3 @@ def otsu_threshold(values: FloatMap, *, bins: int = 256) -> float:
     # n₀ n₁ (μ₀ − μ₁)², the first and the last bin being occupied.
     between = below * above * (total[:-1] / below - (total[-1] - total[:-1]) / above) ** 2
     return float(edges[1:-1][between >= between.max() * (1 - 1e-12)].mean())
-
-
-def slope_threshold(values: FloatMap, *, gamma: float) -> float:
-    """The level at which the sorted map begins to rise steeply.
-
-    The curve is the map's percentiles 1 … 100; its differences, averaged over five, are the slope. This is the rule
-    IterMask3D falls back on where its fitted curve does not fit; it never predicts anything where no rise is found.
-
-    Parameters
-    ----------
-    gamma : slope that counts as steep, units of the map per 1 % of the examined voxels.
-
-    Returns
-    -------
-    The first percentile with a steeper slope, +inf where there is none; `nan` where nothing was examined.
-
-    References
-    ----------
-    Liang et al., *IterMask3D*, 2025 (arXiv 2504.04911).
-    """
-    own = values[~np.isnan(values)]
-    if own.size == 0:
-        return float("nan")
-    curve = np.percentile(own.astype(np.float64), np.arange(101))
-    rise = np.diff(curve)
-    window = np.ones(5)
-    slope = np.convolve(rise, window, mode="same") / np.convolve(np.ones_like(rise), window, mode="same")
-    steep = np.flatnonzero(slope > gamma)
-    return float(curve[1:][steep[0]]) if steep.size else float("inf")

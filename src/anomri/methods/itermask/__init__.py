@@ -1,18 +1,16 @@
 """Iterative mask refinement: hide the whole brain, and let what can be predicted come back.
 
 A network fills hidden voxels in, guided by the high spatial frequencies of the scan. At test time the mask starts as
-the
-whole brain and shrinks: where the filled-in values agree with the scan it is normal and is shown to the network,
-which then
-predicts the rest better. What stays hidden at the end is what could not be predicted from normal surroundings.
+the whole brain and shrinks: where the filled-in values agree with the scan it is normal and is shown to the network,
+which then predicts the rest better. What stays hidden at the end could not be predicted from normal surroundings.
 
 References
 ----------
 Liang et al., Medical Image Analysis 107, 103763, 2026 (arXiv 2504.04911; 3D); Liang et al., MICCAI 2024 (arXiv
 2406.02422; 2D), and their published code. Departures are listed in the documentation.
 
-Files: `networks`, `masks` (what is hidden in training, the guiding image), `refine` (how the mask shrinks). Shapes:
-B samples, S* the sides of the grid the network sees, V voxels of the brain.
+Files: `config`, `networks`, `masks` (what is hidden in training, the guiding image), `rebuild` (one pass), `refine`
+(how the mask shrinks). Shapes: B samples, S* the sides of the grid the network sees, V voxels of the brain.
 """
 
 from __future__ import annotations
@@ -21,22 +19,24 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.core.score import mean_of_top_fraction
 from anomri.errors import ModelError
+from anomri.methods.itermask.config import MULTIPLE, PRESETS, IterMaskConfig
 from anomri.methods.itermask.masks import gaussian_cloud, high_frequency
-from anomri.methods.itermask.networks import DiffusionUNet, ResidualUNet
-from anomri.methods.itermask.refine import Rule, Shrinking, pick_threshold, refine, shrink, shrink_fast
-from anomri.methods.method import Config, FitReport, Preset, require_normals
+from anomri.methods.itermask.networks import DiffusionUNet, ResidualUNet, folded
+from anomri.methods.itermask.rebuild import Rebuilder
+from anomri.methods.itermask.refine import Shrunk, coarse_to_fine, refine, shrink
+from anomri.methods.method import Config, FitReport, require_normals
+from anomri.metrics.slope import Found, SlopeRule, normal_slope, pick_threshold
 from anomri.training.fabric import make_fabric
 from anomri.training.holdout import held_out_loss, hold_out
 from anomri.training.loop import Batch, Batches, train
@@ -46,74 +46,10 @@ from anomri.training.seeding import generator, seeded_torch
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["PRESETS", "IterMask", "IterMaskConfig"]
+__all__ = ["PRESETS", "IterMask", "IterMaskConfig", "Refined"]
 
 FloatMap = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-MULTIPLE = 16
-
-
-class IterMaskConfig(Config):
-    """Settings of `IterMask`; the defaults are the published ones in 3D, but for the path.
-
-    Parameters
-    ----------
-    dimensions : 3 for whole volumes; 2 for axial slices, one at a time.
-    grid : voxels the network sees, cropped or padded about the centre; multiples of 16. None: the prepared grid,
-    padded.
-    width : channels of the first stage.
-    window : values are standardised within the brain and clipped to ±window; air is −window.
-    guide : high frequencies with the amplitudes of the low ones set to 1 (``published``) or removed (``highpass``).
-    full_mask : share of the training samples whose whole brain is hidden, as it is when a test begins.
-    loss : mean squared error over ``all`` voxels, as published, or over the hidden ones (``hidden``).
-    flip : mirror each training sample left–right with probability ½.
-    epochs, batch_size, learning_rate, drop_at, dropped_rate : of the training; from the share `drop_at` of the
-    epochs on
-        the rate is `dropped_rate`.
-    path : ``published`` takes `steps` equal steps and fits the curve; ``fast`` goes by five at a time until the slope
-        begins to rise, then by one, and ends where the slope has risen.
-    steps : n of phase A.
-    limit, least_r2 : of the fit; see `Rule`.
-    normal_share : γ is such that on held-out normals the mask shrinks below this share of the brain before it stops,
-    normal_quantile : in this share of them.
-    most_passes : of phase B.
-    score : ``final_mask_size`` as a share of the brain, ``mean_error`` inside the brain, or ``top``: the mean of the
-        `top_fraction` of the largest errors of the last pass.
-    top_fraction : see above.
-    holdout : share of the subjects kept out of training; they choose the epoch and give γ.
-    least_normals : fewer are refused.
-    """
-
-    dimensions: Literal[2, 3] = 3
-    grid: tuple[int, int, int] | None = (192, 192, 192)
-    width: int = Field(default=16, ge=2)
-    window: float = Field(default=3.0, gt=0.0)
-    guide: Literal["published", "highpass"] = "published"
-    full_mask: float = Field(default=0.0, ge=0.0, le=1.0)
-    loss: Literal["all", "hidden"] = "all"
-    flip: bool = False
-    epochs: int = Field(default=500, ge=1)
-    batch_size: int = Field(default=2, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0.0)
-    drop_at: float = Field(default=0.6, ge=0.0, le=1.0)
-    dropped_rate: float = Field(default=1e-4, gt=0.0)
-    path: Literal["published", "fast"] = "fast"
-    steps: int = Field(default=100, ge=10)
-    limit: float = Field(default=10.0, gt=0.0)
-    least_r2: float = Field(default=0.85, le=1.0)
-    normal_share: float = Field(default=0.02, gt=0.0, lt=1.0)
-    normal_quantile: float = Field(default=0.9, gt=0.0, lt=1.0)
-    most_passes: int = Field(default=50, ge=1)
-    score: Literal["final_mask_size", "mean_error", "top"] = "final_mask_size"
-    top_fraction: float = Field(default=0.002, gt=0.0, le=1.0)
-    holdout: float = Field(default=0.2, gt=0.0, lt=1.0)
-    least_normals: int = Field(default=4, ge=4)
-
-    @model_validator(mode="after")
-    def _sides_can_be_halved(self) -> IterMaskConfig:
-        if self.grid is not None and any(n % MULTIPLE or n < MULTIPLE for n in self.grid[: self.dimensions]):
-            raise ValueError(f"grid {self.grid}: a side is not a multiple of {MULTIPLE}")
-        return self
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -123,16 +59,20 @@ class Refined:
     Parameters
     ----------
     errors, rebuilt : S* squared error of the last pass and what the network filled in, in standardised intensities.
-    mask : S* what stayed hidden.
-    left_at : S* share of phase B's passes after which a voxel was shown for good; 1 for those that stayed hidden.
-    shrinking : what the rule made of the curve.
+    mask : S* what stayed hidden; empty where the slope never exceeds γ.
+    shown : S* share of the brain that was shown when a voxel was hidden for the last time in phase A.
+    taus, found : the curve of phase A and what the rule made of it.
+    grew : whether phase B ended because the mask grew.
+    passes : of the network, in both phases.
     """
 
     errors: FloatMap
     rebuilt: FloatMap
     mask: Mask
-    left_at: FloatMap
-    shrinking: Shrinking
+    shown: FloatMap
+    taus: NDArray[np.float64]
+    found: Found
+    grew: bool
     passes: int
 
 
@@ -201,24 +141,14 @@ class IterMask:
             settings={"config": config.model_dump(mode="json"), "scans": digests},
         )
         self._network = network.eval()
-        self._gamma = self._measured_gamma(held, seed)
+        curves = [self._shrunk(*self._rebuilder(each, z, seed)).taus for each, z in held]
+        gamma = normal_slope(curves, self._rule(), share=config.normal_share, quantile=config.normal_quantile)
+        self._gamma = float(np.float32(gamma))
         notes = (
             f"trained on {len(trained)} scans, γ = {self._gamma:.3g} from {len(held_out)}; "
             f"best epoch {training.best_epoch}",
         )
         return FitReport(training.curves, training.elapsed_s, notes + training.notes)
-
-    def _measured_gamma(self, held: Sequence[tuple[Prepared, int | None]], seed: int) -> float:
-        """The slope that normals do not exceed before all but `normal_share` of the brain is shown."""
-        config = self._config
-        steepest = []
-        for each, z in held:
-            rebuild, voxels = self._rebuilder(each, z, seed)
-            # No early end: the whole curve of a normal is wanted.
-            never = Rule(float("inf"), config.limit, config.least_r2)
-            found = self._shrunk(rebuild, voxels, never)
-            steepest.append(float(found.slope[: int(found.slope.size * (1.0 - config.normal_share))].max()))
-        return float(np.quantile(steepest, config.normal_quantile))
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         seen, clean, hidden = batch
@@ -231,46 +161,34 @@ class IterMask:
     # Examine
 
     def examine(self, prepared: Prepared, *, seed: int) -> Reading:
-        """The error of the last pass as the map; final mask and the pass at which a voxel was shown are named maps."""
+        """The error of the last pass as the map; ``mask`` (the final one) and ``shown`` are named maps."""
         self._check(prepared)
-        config, region = self._config, prepared.region.mask
-        maps: dict[str, FloatMap] = {
-            name: np.zeros(self._shape, dtype=np.float32) for name in ("error", "mask", "shown")
-        }
-        healed = np.zeros(self._shape, dtype=np.float32)
-        steps: list[int | None] = []
-        passes = 0
+        config, region, brain = self._config, prepared.region.mask, prepared.inside.mask
+        error, mask, shown, healed = (np.zeros(self._shape, dtype=np.float32) for _ in range(4))
+        parts = []
         for z in self._levels(prepared):
-            found = self._refined(prepared, z, seed)
-            for name, values in (
-                ("error", found.errors),
-                ("mask", found.mask.astype(np.float32)),
-                ("shown", found.left_at),
-            ):
-                place_centred(values, _at(maps[name], z))
-            place_centred(found.rebuilt, _at(healed, z))
-            steps.append(found.shrinking.step)
-            passes += found.passes
-        brain = prepared.inside.mask
-        size = float(maps["mask"][brain].mean(dtype=np.float64))
-        error = float(maps["error"][brain].mean(dtype=np.float64))
-        score = {
-            "final_mask_size": size,
-            "mean_error": error,
-            "top": mean_of_top_fraction(maps["error"][region], config.top_fraction),
-        }[config.score]
-        nan = np.float32(np.nan)
-        crossed = [s for s in steps if s is not None]
+            part = self.refined(prepared, z, seed=seed)
+            for values, whole in ((part.errors, error), (part.mask, mask), (part.shown, shown), (part.rebuilt, healed)):
+                place_centred(values.astype(np.float32), _at(whole, z))
+            parts.append(part)
+        scores = {
+            "final_mask_size": float(mask[brain].mean(dtype=np.float64)),
+            "mean_error": float(error[brain].mean(dtype=np.float64)),
+            "top": mean_of_top_fraction(error[region], config.top_fraction),
+        }
+        # A slope that never exceeds γ does so after the last step.
+        steps = [config.steps + 1 if part.found.step is None else part.found.step for part in parts]
         return Reading(
-            score,
-            map=np.where(region, maps["error"], nan),
+            scores[config.score],
+            map=_known(error, region),
             expected=self._in_intensities(healed, prepared),
-            maps={name: np.where(region, maps[name], nan) for name in ("mask", "shown")},
-            values={
-                "final_mask_size": size,
-                "mean_error": error,
-                "step": float(np.mean(crossed)) if crossed else float(config.steps),
-                "passes": float(passes),
+            maps={"mask": _known(mask, region), "shown": _known(shown, region)},
+            values=scores
+            | {
+                "step": float(np.mean(steps)),
+                "crossed": float(np.mean([part.found.step is not None for part in parts])),
+                "grew": float(np.mean([part.grew for part in parts])),
+                "passes": float(sum(part.passes for part in parts)),
             },
         )
 
@@ -278,47 +196,48 @@ class IterMask:
         """Move the network to ``cpu`` or ``cuda``."""
         self._fitted().to(device)
 
-    def _refined(self, prepared: Prepared, z: int | None, seed: int) -> Refined:
-        config = self._config
+    def refined(self, prepared: Prepared, z: int | None, *, seed: int) -> Refined:
+        """Both phases of a volume (`z` None) or of one axial slice: what `examine` makes its reading of."""
         rebuild, voxels = self._rebuilder(prepared, z, seed)
         brain = self._brain(prepared, z)
-        rule = Rule(self._gamma, config.limit, config.least_r2)
-        shrinking = self._shrunk(rebuild, voxels, rule)
-        empty = np.zeros(voxels, dtype=bool)
-        if shrinking.threshold is None:
-            # Nothing rises: nothing is abnormal, and what the network makes of the whole brain shown is what it
-            # expects.
-            masks: list[Mask] = [empty]
-            errors = rebuild(empty, 0)
+        shrunk = self._shrunk(rebuild, voxels)
+        found = pick_threshold(shrunk.taus, self._rule())
+        mask, grew = np.zeros(voxels, dtype=bool), False
+        if found.threshold is None:
+            # Nothing rises, nothing is abnormal: the scan is compared with what the network makes of all of it.
+            errors = rebuild(mask, self._config.steps + 1)
         else:
-            masks, errors, _ = refine(rebuild, voxels, shrinking.threshold, most=config.most_passes)
-        hidden = np.stack([np.ones(voxels, dtype=bool), *masks])
-        last = hidden.shape[0] - 1 - np.argmax(hidden[::-1], axis=0)
+            mask, errors, grew = refine(rebuild, voxels, found.threshold, most=self._config.most_passes)
         return Refined(
             errors=_placed(errors, brain),
             rebuilt=rebuild.last,
-            mask=_placed(masks[-1] if masks else empty, brain),
-            left_at=_placed((last / max(len(masks), 1)).astype(np.float32), brain),
-            shrinking=shrinking,
+            mask=_placed(mask, brain),
+            shown=_placed(shrunk.shown, brain),
+            taus=shrunk.taus,
+            found=found,
+            grew=grew,
             passes=rebuild.count,
         )
 
-    def _shrunk(self, rebuild: _Rebuilder, voxels: int, rule: Rule) -> Shrinking:
-        if self._config.path == "fast":
-            return shrink_fast(rebuild, voxels, rule, steps=self._config.steps)
-        taus, _ = shrink(rebuild, voxels, steps=self._config.steps)
-        return pick_threshold(taus, rule)
+    def _shrunk(self, rebuild: Rebuilder, voxels: int) -> Shrunk:
+        steps = self._config.steps
+        return shrink(
+            rebuild, voxels, steps=steps, passes=coarse_to_fine(steps) if self._config.path == "fast" else None
+        )
 
-    def _rebuilder(self, prepared: Prepared, z: int | None, seed: int) -> tuple[_Rebuilder, int]:
+    def _rule(self) -> SlopeRule:
+        return SlopeRule(self._gamma, self._config.limit, self._config.least_r2)
+
+    def _rebuilder(self, prepared: Prepared, z: int | None, seed: int) -> tuple[Rebuilder, int]:
         clean, guide, brain = self._seen(prepared, z)
-        network = self._fitted()
-        return _Rebuilder(network, clean, guide, brain, seed, 0 if z is None else z), int(brain.sum())
+        network = folded(self._fitted())
+        return Rebuilder(network, clean, guide, brain, (seed, 0 if z is None else z)), int(brain.sum())
 
     # What the network sees
 
     def _new_network(self) -> nn.Module:
         if self._config.dimensions == 3:
-            return ResidualUNet(width=self._config.width)
+            return ResidualUNet(width=self._config.width, dropout=self._config.dropout)
         return DiffusionUNet(width=self._config.width)
 
     def _fitted(self) -> nn.Module:
@@ -421,35 +340,6 @@ class IterMask:
         return method
 
 
-class _Rebuilder:
-    """Squared errors of the brain's voxels when some are hidden; counts its passes and keeps the last image."""
-
-    def __init__(
-        self, network: nn.Module, clean: FloatMap, guide: FloatMap, brain: Mask, seed: int, level: int
-    ) -> None:
-        self._network, self._brain, self._key = network, brain, (seed, level)
-        self._device = next(network.parameters()).device
-        self._clean, self._guide = (torch.from_numpy(a).to(self._device) for a in (clean, guide))
-        self._inside = torch.from_numpy(brain).to(self._device)
-        self._true = self._clean[self._inside]
-        self.last: FloatMap = np.zeros(brain.shape, dtype=np.float32)
-        self.count = 0
-
-    def __call__(self, hidden: Mask, number: int) -> NDArray[np.float32]:
-        noise = np.random.default_rng([*self._key, number]).standard_normal(self._true.shape[0], dtype=np.float32)
-        filled = torch.where(
-            torch.from_numpy(hidden).to(self._device), torch.from_numpy(noise).to(self._device), self._true
-        )
-        image = self._clean.clone()
-        image[self._inside] = filled
-        with torch.inference_mode():
-            rebuilt = self._network(torch.stack([image, self._guide])[None])[0, 0]
-        self.count += 1
-        self.last = rebuilt.cpu().numpy()
-        errors: NDArray[np.float32] = ((self._true - rebuilt[self._inside]) ** 2).cpu().numpy()
-        return errors
-
-
 def _placed(values: NDArray[Any], brain: Mask) -> NDArray[Any]:
     out = np.zeros(brain.shape, dtype=values.dtype)
     out[brain] = values
@@ -465,19 +355,5 @@ def _at(volume: NDArray[Any], z: int | None) -> NDArray[Any]:
     return volume if z is None else volume[:, :, z]
 
 
-# Presets
-
-_SMALL = IterMaskConfig(
-    grid=None, width=6, full_mask=0.1, flip=True, epochs=30, batch_size=2, learning_rate=2e-3, dropped_rate=2e-4
-)
-_SLICES = IterMaskConfig(
-    dimensions=2, grid=(128, 128, 1), width=32, epochs=200, batch_size=32, learning_rate=1e-4, dropped_rate=1e-5
-)
-_TINY = _SMALL.model_copy(update={"width": 2, "epochs": 4, "steps": 20, "score": "top"})
-
-PRESETS: dict[str, Preset] = {
-    "itermask-small": Preset(_SMALL, "brain-t1", "3D at 2 mm"),
-    "itermask3d": Preset(IterMaskConfig(path="published"), "brain-t1", "published size; needs a GPU"),
-    "itermask2d": Preset(_SLICES, "brain-t1", "published 2D network; needs a GPU"),
-    "itermask-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
-}
+def _known(values: FloatMap, region: Mask) -> FloatMap:
+    return np.where(region, values, np.float32(np.nan))

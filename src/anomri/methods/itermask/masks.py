@@ -3,9 +3,8 @@
 References
 ----------
 Liang et al., Medical Image Analysis 107, 103763, 2026 (arXiv 2504.04911) and its published code: the Gaussian cloud
-with
-its sizes, and the ball of low frequencies. The published cut-off, 15 bins of 192 at 1 mm, is a frequency of 15/192
-per mm; as a frequency it keeps its meaning for any grid.
+with its sizes, and the ball of low frequencies. The published cut-off, 15 bins of a grid of 192 mm (in 2D, Liang et
+al., MICCAI 2024, of 240 mm), is given per mm here, and so keeps its meaning on any grid.
 
 Shapes: S* the sides of the grid.
 """
@@ -23,7 +22,7 @@ __all__ = ["CUT_OFF_PER_MM", "gaussian_cloud", "high_frequency"]
 Mask = NDArray[np.bool_]
 FloatMap = NDArray[np.float32]
 
-CUT_OFF_PER_MM = 15.0 / 192.0
+CUT_OFF_PER_MM = {2: 15.0 / 240.0, 3: 15.0 / 192.0}
 _COARSENINGS = (4, 4, 2, 8)
 _VARIANCES = (0.3, 10.0)
 _POINTS = 100_000
@@ -34,13 +33,13 @@ def gaussian_cloud(brain: Mask, *, spacing_mm: float, rng: np.random.Generator) 
 
     Parameters
     ----------
-    brain : S* bool, at least one voxel.
+    brain : S* bool, at least one voxel, on an isotropic grid.
     spacing_mm : of the grid; the published sizes are in voxels of 1 mm and are kept in mm.
 
     Returns
     -------
-    S* bool inside the brain. Points beyond the grid are cut off there, on both sides (the published code lets those
-    below 0 wrap around to the far side).
+    S* bool inside the brain, at least one voxel. Points beyond the grid count for its outermost cells, on both sides
+    (the published code lets those below 0 wrap around to the far side).
     """
     k = _COARSENINGS[int(rng.integers(len(_COARSENINGS)))]
     n = brain.ndim
@@ -65,7 +64,6 @@ def high_frequency(
     *,
     spacing_mm: tuple[float, ...],
     kind: Literal["published", "highpass"] = "published",
-    cut_off_per_mm: float = CUT_OFF_PER_MM,
 ) -> FloatMap:
     """The image without its low spatial frequencies.
 
@@ -85,7 +83,8 @@ def high_frequency(
     for axis, frequency in enumerate(axes):
         square = square + np.expand_dims(frequency**2, [a for a in range(image.ndim) if a != axis])
     spectrum = fft.rfftn(image)
-    low = square < cut_off_per_mm**2
+    # A bin that lies on the cut-off is kept, whatever its sum was rounded to.
+    low = square < CUT_OFF_PER_MM[image.ndim] ** 2 * (1.0 - 1e-9)
     if kind == "published":
         spectrum[low] = np.exp(1j * np.angle(spectrum[low]))
     else:

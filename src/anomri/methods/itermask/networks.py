@@ -14,22 +14,34 @@ Shapes: B samples, C channels, S* the sides of the grid (X Y Z or X Y).
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["DiffusionUNet", "ResidualUNet"]
+__all__ = ["DiffusionUNet", "ResidualUNet", "folded"]
 
 
-class _Unit(nn.Sequential):
+class _Unit(nn.Module):
     """Convolution → batch norm → dropout of single values → PReLU."""
 
-    def __init__(self, cin: int, cout: int, *, stride: int, dropout: float) -> None:
-        super().__init__(
-            nn.Conv3d(cin, cout, 3, stride=stride, padding=1), nn.BatchNorm3d(cout), nn.Dropout(dropout), nn.PReLU()
-        )
+    def __init__(self, conv: nn.Conv3d, dropout: float) -> None:
+        super().__init__()
+        self.conv, self.norm = conv, nn.BatchNorm3d(conv.out_channels)
+        self.end = nn.Sequential(nn.Dropout(dropout), nn.PReLU())
+        self.is_folded = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        y: Tensor = self.end(x if self.is_folded else self.norm(x))
+        return y
+
+    def fold(self) -> None:
+        """Make the norm part of the convolution; in evaluation mode."""
+        self.conv, self.is_folded = fuse_conv_bn_eval(self.conv, self.norm), True
 
 
 class _Down(nn.Module):
@@ -38,7 +50,8 @@ class _Down(nn.Module):
     def __init__(self, cin: int, cout: int, *, stride: int, dropout: float) -> None:
         super().__init__()
         self.units = nn.Sequential(
-            _Unit(cin, cout, stride=stride, dropout=dropout), _Unit(cout, cout, stride=1, dropout=dropout)
+            _Unit(nn.Conv3d(cin, cout, 3, stride=stride, padding=1), dropout),
+            _Unit(nn.Conv3d(cout, cout, 3, padding=1), dropout),
         )
         self.stride = stride
 
@@ -48,12 +61,26 @@ class _Down(nn.Module):
         return torch.cat([y[:, : x.shape[1]] + short, y[:, x.shape[1] :]], dim=1)
 
 
+class _UpConv3d(nn.Conv3d):
+    """A 3³ convolution of the nearest-neighbour enlargement by two, computed without the enlarged image.
+
+    A fine voxel sees only 2³ different coarse ones, so that the two are one transposed convolution of a 4³ kernel:
+    the same numbers within rounding for 8/27 of the multiplications.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = functional.pad(self.weight.transpose(0, 1).flip(2, 3, 4), (0, 1) * 3)
+        for axis in (2, 3, 4):
+            kernel = kernel + kernel.roll(1, axis)
+        return functional.conv_transpose3d(x, kernel, self.bias, stride=2, padding=1)
+
+
 class _Up(nn.Sequential):
     """Nearest enlargement → two units; the last one of the network is a bare convolution."""
 
     def __init__(self, cin: int, cout: int, *, last: bool, dropout: float) -> None:
-        end = nn.Conv3d(cin, cout, 3, padding=1) if last else _Unit(cin, cout, stride=1, dropout=dropout)
-        super().__init__(nn.Upsample(scale_factor=2, mode="nearest"), _Unit(cin, cin, stride=1, dropout=dropout), end)
+        end = nn.Conv3d(cin, cout, 3, padding=1)
+        super().__init__(_Unit(_UpConv3d(cin, cin, 3), dropout), end if last else _Unit(end, dropout))
 
 
 class ResidualUNet(nn.Module):
@@ -76,7 +103,7 @@ class ResidualUNet(nn.Module):
         outs = [widths[3], widths[2], widths[1], 1]
         ins = [widths[5] + widths[4], widths[3] * 2, widths[2] * 2, widths[1] * 2]
         self.up = nn.ModuleList(
-            _Up(cin, cout, last=cout == 1 and level == 3, dropout=dropout)
+            _Up(cin, cout, last=level == 3, dropout=dropout)
             for level, (cin, cout) in enumerate(zip(ins, outs, strict=True))
         )
 
@@ -90,6 +117,17 @@ class ResidualUNet(nn.Module):
         for up, beside in zip(self.up, reversed(kept[:4]), strict=True):
             x = up(torch.cat([x, beside], dim=1))
         return x
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with every batch norm that follows a convolution made part of it.
+
+    The same numbers within rounding. `DiffusionUNet`, whose norms stand before, is copied as it is.
+    """
+    network = copy.deepcopy(network).eval()
+    for unit in [part for part in network.modules() if isinstance(part, _Unit)]:
+        unit.fold()
+    return network
 
 
 class _ResidualBlock(nn.Module):
