@@ -118,6 +118,32 @@ def test_what_is_unknown_stays_unknown_and_never_dilutes_what_is_known(seed):
     np.testing.assert_array_equal(known[clear], (weight >= 0.5)[clear])
 
 
+@settings(max_examples=40)
+@given(seeds)
+def test_what_is_known_of_a_part_arrives_wherever_it_reaches(seed):
+    rng = np.random.default_rng(seed)
+    source = Geometry(SHAPE, random_affine(rng, shift_mm=4.0))
+    target = Geometry((14, 16, 15), random_affine(rng, shift_mm=12.0))
+    world = random_world(rng)
+    values = np.full(SHAPE, np.nan)
+    start = [int(rng.integers(0, n - 1)) for n in SHAPE]
+    part = tuple(slice(first, int(rng.integers(first + 1, n + 1))) for first, n in zip(start, SHAPE, strict=True))
+    values[part] = rng.normal(5.0, 1.0, values[part].shape)
+    weight = by_hand(np.isfinite(values).astype(float), source, target, world)
+    total = by_hand(np.nan_to_num(values), source, target, world)
+    carried = carry_known(values, source, target, world)
+    clear = np.abs(weight - 0.5) > 1e-4
+    np.testing.assert_array_equal(np.isfinite(carried)[clear], (weight >= 0.5)[clear])
+    known = np.isfinite(carried)
+    np.testing.assert_allclose(carried[known], (total / np.maximum(weight, 0.1))[known], rtol=1e-4)
+
+
+def test_a_map_far_from_the_grid_is_unknown_there():
+    near, far = np.eye(4), np.eye(4)
+    far[0, 3] = 1e4
+    assert np.isnan(carry_known(np.ones(SHAPE), Geometry(SHAPE, near), Geometry(SHAPE, far))).all()
+
+
 def test_the_known_border_is_the_mean_of_its_known_neighbours():
     grid = Geometry((4, 1, 1), np.eye(4))
     shifted = Geometry((4, 1, 1), np.array([[1.0, 0, 0, 0.25], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))

@@ -145,10 +145,7 @@ def carry(
     -------
     (X', Y', Z') float32 on `target`.
     """
-    matrix: NDArray[np.float64] = source.world_to_voxel
-    if world is not None:
-        matrix = matrix @ _inverse(world)
-    matrix = matrix @ target.affine
+    matrix = _voxel_to_voxel(target, source, world)
     out = np.empty(target.shape, dtype=np.float32)
     ndimage.affine_transform(
         np.asarray(values, dtype=np.float32),
@@ -171,9 +168,39 @@ def carry_known(
     weighted mean of the known part alone, so the border of the known region is never diluted.
     """
     known = np.isfinite(values)
-    weight = carry(known.astype(np.float32), source, target, world)
-    total = carry(np.where(known, values, 0.0), source, target, world)
     out = np.full(target.shape, np.nan, dtype=np.float32)
+    # A brain fills a part of most grids; the rest need not be worked out.
+    start, stop = _reached(known, _voxel_to_voxel(target, source, world), target.shape)
+    if not (stop > start).all():
+        return out
+    affine = target.affine.copy()
+    affine[:3, 3] = apply_affine(target.affine, start[None].astype(np.float64))[0]
+    x, y, z = (int(n) for n in stop - start)
+    near = Geometry((x, y, z), affine)
+    weight = carry(known.astype(np.float32), source, near, world)
+    total = carry(np.where(known, values, 0.0), source, near, world)
     seen = weight >= 0.5
-    out[seen] = total[seen] / weight[seen]
+    here = out[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]]
+    here[seen] = total[seen] / weight[seen]
     return out
+
+
+def _voxel_to_voxel(target: Geometry, source: Geometry, world: FloatArray | None) -> NDArray[np.float64]:
+    """(4, 4) from voxels of the target to voxels of the source, whose world `world` takes to the target's."""
+    back = source.world_to_voxel if world is None else source.world_to_voxel @ _inverse(world)
+    matrix: NDArray[np.float64] = back @ target.affine
+    return matrix
+
+
+def _reached(
+    known: NDArray[np.bool_], matrix: NDArray[np.float64], shape: tuple[int, int, int]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First voxel and the one after the last of the target's box that what is known can reach; empty where nothing."""
+    used = [np.flatnonzero(known.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not all(line.size for line in used):
+        return np.zeros(3, dtype=np.intp), np.zeros(3, dtype=np.intp)
+    ends = [(line[0] - 1, line[-1] + 1) for line in used]
+    corners = np.array([[x, y, z] for x in ends[0] for y in ends[1] for z in ends[2]], dtype=np.float64)
+    there = apply_affine(_inverse(matrix), corners)
+    start = np.clip(np.floor(there.min(axis=0)), 0, shape).astype(np.intp)
+    return start, np.clip(np.ceil(there.max(axis=0)) + 1, start, shape).astype(np.intp)
