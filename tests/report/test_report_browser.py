@@ -221,3 +221,17 @@ def test_the_index_sorts_filters_and_shows_previews(
     assert browser.value(shown) == ["scan-2"]
     assert browser.complaints() == []
     assert [url for url in browser.requests() if "preview.png" not in url] == []
+
+
+def test_a_single_slice_has_one_plane_that_a_click_moves_in(browser: Any, make_outcome: Make, tmp_path: Path) -> None:
+    outcome = make_outcome(shape=(40, 48, 1))
+    opened(browser, outcome, tmp_path)
+    assert browser.complaints() == []
+    planes = browser.value(
+        "[...document.querySelectorAll('canvas[data-layer=scan]')].map((c) => c.dataset.plane).join()"
+    )
+    assert planes == "axial"
+    x, y = browser.centre_of(canvas("axial"))
+    browser.click(x, y)
+    assert at(browser)[2] == 0
+    assert max(pixel(browser, "axial", 0.4, 0.4)[:3]) > 0

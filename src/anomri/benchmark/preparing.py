@@ -252,4 +252,6 @@ def _keep_truth(
     shape = np.array(carried.shape, dtype=np.int64)
     write_bytes(path, save_tensors({"truth": np.packbits(carried), "shape": shape}))
     seen = 0 if examined is None else int((carried & examined).sum())
-    return {"truth_ml": float(truth.sum() * source.voxel_ml), "truth_seen_ml": seen * target.voxel_ml}
+    # Both in the world of the scan: registration, and the box of a slice most of all, change sizes.
+    enlarged = 1.0 if world is None else abs(float(np.linalg.det(world[:3, :3])))
+    return {"truth_ml": float(truth.sum() * source.voxel_ml), "truth_seen_ml": seen * target.voxel_ml / enlarged}
