@@ -25,11 +25,11 @@ BASELINES: tuple[tuple[str, str, str], ...] = (
 
 
 def rows_of(protocol: Protocol) -> tuple[MethodRow, ...]:
-    """The protocol's rows, then every baseline it does not name itself; slice position only where there are slices."""
+    """The protocol's rows, then every baseline it does not name itself; slice position only where slices have one."""
     named = {(row.methods, row.presets) for row in protocol.methods}
     baselines = tuple(
         MethodRow(name=name, methods=(method,), presets=(preset,), baseline=True)
         for name, method, preset in BASELINES
-        if ((method,), (preset,)) not in named and (protocol.unit != "subject" or method != "baseline-position")
+        if ((method,), (preset,)) not in named and (protocol.unit == "slice" or method != "baseline-position")
     )
     return (*protocol.methods, *baselines)
