@@ -83,16 +83,14 @@ def costs(size: str, count: int) -> None:
     print("| what | s a slice | share of published | TFLOP a slice | time ÷ (operations ÷ rate) |")
     print("| --- | --- | --- | --- | --- |")
     seconds: dict[str, float] = {}
-    one = Slices(slices.pixels[:1], slices.positions[:1])
     for name, (work, opponent) in rows.items():
-        with FlopCounterMode(display=False) as counter:
-            work(one)
         # Rates drift on a shared machine: the one that counts is measured right before.
         rate = matrix_rate()
-        start = time.process_time()
-        work(slices)
-        seconds[name] = (time.process_time() - start) / count
-        operations = counter.get_total_flops()
+        with FlopCounterMode(display=False) as counter:
+            start = time.process_time()
+            work(slices)
+            seconds[name] = (time.process_time() - start) / count
+        operations = counter.get_total_flops() / count
         share, over = seconds[name] / seconds[opponent], seconds[name] / (operations / rate)
         print(f"| {name} | {seconds[name]:.2f} | {share:.3f} | {operations / 1e12:.3f} | {over:.2f} |", flush=True)
 

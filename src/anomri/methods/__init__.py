@@ -74,7 +74,7 @@ METHODS: dict[str, Entry] = {
     "tokens": Entry(
         "anomri.methods.tokens",
         "Tokens",
-        ("tokens-small", "tokens-brain", "tokens-pelvis", "tokens-tiny"),
+        ("tokens-small", "tokens-autoregressive", "tokens-brain", "tokens-pelvis", "tokens-tiny"),
         "discrete tokens of slices and how improbable they are (Kadhim et al. 2026)",
         needs_torch=True,
     ),

@@ -326,17 +326,20 @@ _SMALL = TokensConfig(
     second_depth=3, second_heads=4, second_hidden=128, second_epochs=12, second_batch=16, second_rate=1e-3, every=2,
     pool=3,
 )  # fmt: skip
+_ORDERED = _SMALL.model_copy(update={"surprisal": "autoregressive", "mirrored": False})
 _TINY = _SMALL.model_copy(
     update={
         "width": 16, "depth": 1, "heads": 2, "hidden": 16, "codes": 16, "stem": 16, "second_width": 16,
         "second_depth": 1, "second_heads": 2, "second_hidden": 16, "feature_width": 2, "feature_epochs": 1,
         "first_epochs": 3, "second_epochs": 3, "every": 1, "neighbours": 0, "groups": 3, "sets": 1, "steps": 2,
+        "top_fraction": 0.02, "reference": "input",
     }
 )  # fmt: skip
 
 PRESETS: dict[str, Preset] = {
     "tokens-small": Preset(_SMALL, "brain-t1", "2.5D at 2 mm"),
-    "tokens-brain": Preset(_BRAIN, "brain-t1", "published sizes; needs a GPU"),
-    "tokens-pelvis": Preset(_PELVIS, "brain-t1", "published sizes; needs a GPU"),
+    "tokens-autoregressive": Preset(_ORDERED, "brain-t1", "2.5D at 2 mm, tokens predicted in eight orderings"),
+    "tokens-brain": Preset(_BRAIN, "autoencoder-published", "the published brain's sizes at 1 mm; needs a GPU"),
+    "tokens-pelvis": Preset(_PELVIS, "autoencoder-published", "the published pelvis's sizes at 1 mm; needs a GPU"),
     "tokens-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }
