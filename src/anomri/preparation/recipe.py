@@ -147,6 +147,18 @@ RECIPES: dict[str, Recipe] = {
             erode_mm=3.0,
         ),
         Recipe(
+            name="itermask-published",
+            registration="rigid",
+            least_correlation=0.15,
+            least_overlap=0.6,
+            bias=False,
+            spacing_mm=1.0,
+            shape=(192, 192, 192),
+            intensity="zscore",
+            ceiling=None,
+            erode_mm=3.0,
+        ),
+        Recipe(
             name="slices-2d",
             registration="box",
             bias=False,

@@ -81,6 +81,7 @@ _SMALL = IterMaskConfig(
     width=6,
     dropout=0.0,
     full_mask=0.1,
+    loss="hidden",
     flip=True,
     epochs=16,
     batch_size=1,
@@ -94,8 +95,10 @@ _SLICES = IterMaskConfig(
 _TINY = _SMALL.model_copy(update={"width": 2, "epochs": 8, "steps": 20, "score": "top"})
 
 PRESETS: dict[str, Preset] = {
-    "itermask-small": Preset(_SMALL, "brain-t1", "3D at 2 mm"),
-    "itermask3d": Preset(IterMaskConfig(path="published"), "brain-t1", "published size; needs a GPU"),
-    "itermask2d": Preset(_SLICES, "brain-t1", "published 2D network; needs a GPU"),
+    "itermask-small": Preset(_SMALL, "brain-t1", "3D at 2 mm; about 0.6 s a scan and epoch on one core"),
+    "itermask3d": Preset(
+        IterMaskConfig(path="published"), "itermask-published", "published size and path at 1 mm; needs a GPU"
+    ),
+    "itermask2d": Preset(_SLICES, "brain-t1", "published 2D network, slice by slice at 2 mm; needs a GPU"),
     "itermask-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }

@@ -57,7 +57,8 @@ class _Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.units(x)
-        short = x if self.stride == 1 else functional.avg_pool3d(x, 3, self.stride, 1)
+        # Padded by hand: torch refuses a side shorter than the kernel before it pads.
+        short = x if self.stride == 1 else functional.avg_pool3d(functional.pad(x, (1,) * 6), 3, self.stride)
         return torch.cat([y[:, : x.shape[1]] + short, y[:, x.shape[1] :]], dim=1)
 
 
