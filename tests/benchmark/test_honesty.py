@@ -10,10 +10,10 @@ import pytest
 
 from anomri.benchmark.cases import NORMAL, Case
 from anomri.benchmark.evaluate import detection, p_values
+from anomri.benchmark.folds import split, verify_apart
 from anomri.benchmark.preparing import Ready
 from anomri.benchmark.protocol import DataUse, MethodRow, Protocol
 from anomri.benchmark.results import Results
-from anomri.benchmark.scoring import split, verify_apart
 from anomri.errors import DataLeak
 
 

@@ -1,7 +1,7 @@
 """A row whose scores and heatmaps were made elsewhere: a folder, so that any program in any language can join.
 
     FOLDER/scores.csv             case_id,score   one line a case; higher is more abnormal
-    FOLDER/<case_id>.nii.gz       optional: the heatmap on the case's own grid, `nan` where nothing was examined
+    FOLDER/<case_id>.nii.gz       optional: the heatmap on the case's own grid, finite everywhere
 
 ``anomri benchmark … --write-cases FOLDER`` writes the cases as NIfTI files, simulated ones included, without their
 labels, together with ``folds.csv``, which says who may train for whom.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomri.benchmark.preparing import Ready, load_ready
-from anomri.core.geometry import carry_known
+from anomri.core.geometry import carry
 from anomri.errors import InputError
 from anomri.io.formats import read_image
 
@@ -72,11 +72,9 @@ def external_scores(folder: Path, ready: Sequence[Ready]) -> Mapping[str, float]
 def external_maps(folder: Path, ready: Sequence[Ready]) -> Mapping[str, FloatMap]:
     """Heatmap values inside the examined region of the prepared grid, where the folder has a heatmap.
 
-    A voxel the program did not examine takes the lowest value of its map: it cannot be a finding.
-
     Raises
     ------
-    InputError : a heatmap cannot be read, or holds no number.
+    InputError : a heatmap cannot be read, or lies beside the scan.
     """
     maps: dict[str, FloatMap] = {}
     for one in ready:
@@ -85,13 +83,13 @@ def external_maps(folder: Path, ready: Sequence[Ready]) -> Mapping[str, FloatMap
             continue
         prepared = load_ready(one)
         image = read_image(path)
-        carried = carry_known(image.voxels, image.geometry, prepared.scan.geometry, prepared.history.world)
-        inside = carried[prepared.region.mask]
-        if not np.isfinite(inside).any():
+        home, world = prepared.scan.geometry, prepared.history.world
+        covered = carry(np.ones(image.voxels.shape, dtype=np.float32), image.geometry, home, world)
+        if not (covered[prepared.region.mask] > 0).all():
             raise InputError(
-                f"the heatmap of {one.case.case_id} has no value inside the brain",
+                f"the heatmap of {one.case.case_id} does not cover the brain",
                 remedy="Write it on the case's own grid.",
                 code="external_map",
             )
-        maps[one.case.case_id] = np.where(np.isfinite(inside), inside, np.nanmin(inside)).astype(np.float32)
+        maps[one.case.case_id] = carry(image.voxels, image.geometry, home, world, outside="edge")[prepared.region.mask]
     return maps

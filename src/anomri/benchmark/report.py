@@ -12,26 +12,39 @@ from anomri.benchmark.cases import NORMAL
 from anomri.benchmark.curves import curves
 from anomri.benchmark.evaluate import cells_of, p_values
 from anomri.benchmark.pictures import Picture, picture_of
+from anomri.benchmark.preparing import Ready
 from anomri.benchmark.protocol import Protocol
 from anomri.benchmark.published import comparable
-from anomri.benchmark.results import Entry, Results
-from anomri.benchmark.tables import CSV_COLUMNS, csv_rows, latex, markdown, rows_for
+from anomri.benchmark.results import LEFT_OUT, Entry, Results
+from anomri.benchmark.tables import CSV_COLUMNS, csv_rows, latex, markdown, name_of, rows_for
 from anomri.io.write import write_csv, write_json, write_text
 
 __all__ = ["write_report"]
 
 _SHOWN = 6
-_HEADLINES = (
-    ("auroc", "AUROC, with 95 % intervals over subjects"),
-    ("auroc minus best baseline", "AUROC less that of the best baseline of the same column, paired"),
-    ("sensitivity at 0.05", "Sensitivity where 5 % of normal scans may be alarms"),
-    ("false alarms at 0.05", "Realised false alarms where 5 % are allowed"),
-    ("top finding in lesion", "Top finding within 5 mm of the lesion"),
-    ("chance of it", "Chance of that"),
-    ("dice, threshold from normals", "Dice at a threshold from normal scans (1 ml of false positive a scan)"),
-    ("oracle dice, pooled", "Best Dice over all thresholds, chosen on the test labels (an upper bound)"),
-    ("froc mean, false positives on normals", "Lesion sensitivity, mean over 1/8 to 8 false positives a normal scan"),
-)
+# What the threshold of the headline promises.
+_RATE = 0.05
+
+
+def headlines(protocol: Protocol) -> tuple[tuple[str, str], ...]:
+    """Metric and title of each readable table, the operating point first."""
+    rate = min(protocol.rates, key=lambda r: abs(r - _RATE))
+    return (
+        (f"sensitivity at {rate:g}", f"Sensitivity where {rate:.0%} of normal scans may be alarms (the headline)"),
+        (f"false alarms at {rate:g}", f"Realised false alarms where {rate:.0%} are allowed"),
+        ("auroc", "AUROC, with 95 % intervals over subjects"),
+        ("auroc minus best baseline", "AUROC less that of the best baseline of the same column, paired"),
+        ("auroc within slice position", "AUROC between slices of the same position"),
+        ("top finding in lesion", "Top finding within 5 mm of the lesion"),
+        ("chance of it", "Chance of that"),
+        ("dice, threshold from normals", "Dice at a threshold from normal scans (1 ml of false positive a scan)"),
+        ("oracle dice, pooled", "Best Dice over all thresholds, chosen on the test labels (oracle: an upper bound)"),
+        ("voxel average precision, pooled", "Voxel average precision, all scans of a column together"),
+        (
+            "froc mean, false positives on normals",
+            "Lesion sensitivity, mean over 1/8 to 8 false positives a normal scan",
+        ),
+    )
 
 
 def write_report(
@@ -59,16 +72,18 @@ def write_report(
     _csv(out / "scores.csv", ("method", "normals", "seed", "case_id", "cell", "score", "refused"), _scores(table))
     _csv(out / "costs.csv", ("method", "normals", "fits", "fit_s", "examine_s", "peak_mb"), _costs(table))
     write_json(out / "environment.json", dict(environment))
-    tables = [(title, metric, cells) for metric, title in _HEADLINES if any(e.metric == metric for e in entries)]
+    tables = [pair for pair in headlines(protocol) if any(e.metric == pair[0] for e in entries)]
+    left_out = [e for e in entries if e.metric == LEFT_OUT]
     marked = "".join(f"\n{cell}: CONFOUNDED, {why}\n" for cell, why in confounds.items())
     write_text(
         out / "tables.md",
         f"# {protocol.title}\n{marked}\n"
-        + "\n".join(f"## {title}\n\n{markdown(entries, metric, cells)}" for title, metric, _ in tables),
+        + "".join(f"\nLeft out: {name_of(e)}, {e.note}.\n" for e in left_out)
+        + "\n".join(f"## {title}\n\n{markdown(entries, metric, cells, confounds)}" for metric, title in tables),
     )
     write_text(
         out / "tables.tex",
-        "\n".join(f"% {title}\n{latex(entries, metric, cells)}" for title, metric, _ in tables),
+        "\n".join(f"% {title}\n{latex(entries, metric, cells, confounds)}" for metric, title in tables),
     )
     pages = {f"{r.row.name}{'' if r.normals is None else f' ({r.normals})'}": r for r in table if not r.row.baseline}
     links = {name: f"method-{number}.html" for number, name in enumerate(pages, start=1)}
@@ -94,7 +109,8 @@ def write_report(
         out / "index.html",
         templates.get_template("benchmark.html.jinja").render(
             protocol=protocol,
-            tables=[(title, rows_for(entries, metric, cells)) for title, metric, _ in tables],
+            tables=[(title, rows_for(entries, metric, cells)) for metric, title in tables],
+            left_out=[(name_of(e), e.note) for e in left_out],
             curves=curves(protocol, table),
             links=links,
             confounds=confounds,
@@ -127,9 +143,9 @@ def worst_alarms(results: Results) -> list[Picture]:
     return _pictures(results, seed, cases, most_normal=False)
 
 
-def _pictures(results: Results, seed: int, cases: Sequence[object], *, most_normal: bool) -> list[Picture]:
-    ready = {r.case.case_id: r for r in results.ready}
-    names = [r.case.case_id for r in results.ready if r in cases]
+def _pictures(results: Results, seed: int, cases: Sequence[Ready], *, most_normal: bool) -> list[Picture]:
+    ready = {r.case.case_id: r for r in cases}
+    names = list(ready)
     p = dict(zip(names, p_values(results, seed, names), strict=True))
     sign = -1.0 if most_normal else 1.0
     ranked = sorted(names, key=lambda name: (sign * p[name], -sign * results.scores[seed][name], name))

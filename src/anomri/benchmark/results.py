@@ -10,7 +10,10 @@ from anomri.benchmark.preparing import Ready
 from anomri.benchmark.protocol import MethodRow
 from anomri.benchmark.scoring import Cost
 
-__all__ = ["Entry", "Results"]
+__all__ = ["LEFT_OUT", "Entry", "Results"]
+
+# Metric of a row that could not be fitted; its note says why.
+LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
-from anomri.benchmark.cases import Case, simulated_cases
+from anomri.benchmark.cases import NORMAL, Case, simulated_cases
 from anomri.benchmark.evaluate import compare, detection
 from anomri.benchmark.external import external_maps, external_scores
 from anomri.benchmark.folds import Fold, split
@@ -28,9 +28,9 @@ from anomri.benchmark.localise import localisation
 from anomri.benchmark.preparing import Ready, made_scan, prepare_cases
 from anomri.benchmark.protocol import MethodRow, Protocol
 from anomri.benchmark.report import write_report
-from anomri.benchmark.results import Results
+from anomri.benchmark.results import LEFT_OUT, Entry, Results
 from anomri.benchmark.rows import rows_of
-from anomri.benchmark.scoring import Scored, fit_and_score, jobs_of
+from anomri.benchmark.scoring import Job, Scored, fit_and_score, jobs_of, too_few
 from anomri.benchmark.source import source_classifier
 from anomri.errors import InputError, OutputConflict
 from anomri.io.write import write_bytes, write_csv, write_json, write_nifti
@@ -104,6 +104,7 @@ def run_benchmark(
                 protocol, row, stages[row.name].folds, recipe_sha256=stages[row.name].recipe_sha256, folder=work
             )
         ]
+        tasks, left_out = _with_enough(tasks, report)
         scored = fit_and_score(tasks, processes=jobs, fit_only=until == "train", report=report)
         if until != "tables":
             return ()
@@ -115,10 +116,23 @@ def run_benchmark(
                 results += _results(row, stages[row.name], [s for s in scored if s.job.row == row])
         entries = [e for r in results for e in (*detection(protocol, r), *localisation(r))]
         entries += compare(results)
+        entries += left_out
         source, confounds = source_classifier(next(r for r in results if r.row.recipe is None))
         return write_report(
             protocol, [*entries, *source], results, out, confounds=confounds, environment=_environment()
         )
+
+
+def _with_enough(tasks: Sequence[Job], report: Callable[[str], None]) -> tuple[list[Job], list[Entry]]:
+    """The jobs of rows that have enough normals in every fold, and an entry that says why for each other row."""
+    reasons: dict[tuple[str, int | None], str] = {}
+    for job in tasks:
+        if why := too_few(job):
+            reasons.setdefault((job.row.name, job.normals), why)
+    for (name, _), why in reasons.items():
+        report(f"left out: {name}: {why}")
+    entries = [Entry(name, n, NORMAL, LEFT_OUT, float("nan"), note=why) for (name, n), why in reasons.items()]
+    return [job for job in tasks if (job.row.name, job.normals) not in reasons], entries
 
 
 def write_cases(

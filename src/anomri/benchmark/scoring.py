@@ -27,13 +27,13 @@ from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError
 from anomri.io.write import write_bytes, write_json
 from anomri.methods import entry_of, load_method
-from anomri.pipeline.ensemble import Fitted, fit_branches
+from anomri.pipeline.ensemble import Fitted, fewest_to_learn_from, fit_branches
 from anomri.pipeline.fit import FOLDS
 from anomri.pipeline.processes import each
 from anomri.pipeline.specs import BranchSpec
 from anomri.scope import fit_scope, second_look
 
-__all__ = ["Cost", "Job", "Scored", "fit_and_score", "jobs_of"]
+__all__ = ["Cost", "Job", "Scored", "fit_and_score", "jobs_of", "too_few"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,25 @@ def jobs_of(
         for seed in seeds
         for fold in folds
     )
+
+
+def too_few(job: Job) -> str:
+    """Why the normals of a job are too few for its row; empty where they are enough."""
+    subjects = [r.case.subject for r in _drawn(job)]
+    parts = [subjects]
+    if job.normals is not None and len(set(subjects)) > 1:
+        parts += [[subjects[i] for i in rest] for rest, _ in _inner_splits(job, subjects)]
+    specs = job.row.specs()
+    for spec in specs:
+        least = spec.config.least_normals
+        for part in parts:
+            try:
+                fewest = fewest_to_learn_from(spec, part, seed=job.seed, alone=len(specs) == 1)
+            except CalibrationError as error:
+                return error.cause
+            if fewest < least:
+                return f"{spec.method} would learn from {fewest} normal scans and needs {least}"
+    return ""
 
 
 def fit_and_score(
@@ -198,6 +217,16 @@ def _out_of_fold(
     ]
 
 
+def _inner_splits(job: Job, subjects: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+    """Training scans of each inner fit, and those it has not seen."""
+    count = min(FOLDS, len(set(subjects)))
+    numbers = folds_by_subject(subjects, count, seed=job.seed)
+    return [
+        ([i for i, n in enumerate(numbers) if n != fold], [i for i, n in enumerate(numbers) if n == fold])
+        for fold in range(count)
+    ]
+
+
 def _inner_fits(
     job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared], folder: Path
 ) -> Iterator[tuple[Fitted, list[Prepared]]]:
@@ -213,10 +242,7 @@ def _inner_fits(
         raise CalibrationError(
             "one normal subject cannot train and calibrate", remedy="Give normals of 2 or more.", code="too_few_normals"
         )
-    numbers = folds_by_subject(subjects, min(FOLDS, len(set(subjects))), seed=job.seed)
-    for fold in sorted(set(numbers)):
-        held = [i for i, number in enumerate(numbers) if number == fold]
-        rest = [i for i, number in enumerate(numbers) if number != fold]
+    for fold, (rest, held) in enumerate(_inner_splits(job, subjects)):
         verify_apart([train[i] for i in rest], [train[i] for i in held])
         fitted, _ = _fitted(job, specs, [scans[i] for i in rest], folder / f"inner-{fold}")
         yield fitted, [scans[i] for i in held]

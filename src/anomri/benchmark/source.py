@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomri.benchmark.evaluate import cells_of
-from anomri.benchmark.preparing import Ready, load_ready
+from anomri.benchmark.preparing import Ready, load_ready, load_truth
 from anomri.benchmark.results import Entry, Results
 from anomri.core.prepared import Prepared
 from anomri.metrics.bootstrap import bootstrap_interval
@@ -31,9 +31,15 @@ _BINS = 32
 _SEED = 0
 
 
-def features(prepared: Prepared) -> Floats:
-    """Volume and shape, quality metrics (`nan` where undefined), and a 32-bin histogram of the prepared values."""
-    inside = prepared.scan.voxels[prepared.inside.mask]
+def features(prepared: Prepared, lesion: NDArray[np.bool_] | None = None) -> Floats:
+    """Volume and shape, quality metrics (`nan` where undefined), and a 32-bin histogram of the prepared values.
+
+    Parameters
+    ----------
+    lesion : (X, Y, Z) where known: what is sought is no sign of the source, and its values are left out.
+    """
+    healthy = prepared.inside.mask if lesion is None else prepared.inside.mask & ~lesion
+    inside = prepared.scan.voxels[healthy if healthy.any() else prepared.inside.mask]
     low, high = np.percentile(inside, [0.5, 99.5])
     histogram, _ = np.histogram(inside, bins=_BINS, range=(low, max(high, low + 1e-6)))
     quality = [np.nan if value is None else value for _, value in sorted(prepared.quality.items())]
@@ -60,7 +66,7 @@ def source_classifier(results: Results) -> tuple[list[Entry], Mapping[str, str]]
             continue
         for one in (*normals, *abnormal):
             if one.case.case_id not in known:
-                known[one.case.case_id] = features(load_ready(one))
+                known[one.case.case_id] = features(load_ready(one), load_truth(one))
         entry = _judged(name, normals, abnormal, known, results.fold_of)
         entries.append(entry)
         if entry.value > CONFOUNDED:

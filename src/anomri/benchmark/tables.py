@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from anomri.benchmark.results import Entry
+from anomri.benchmark.rows import BASELINES
+from anomri.benchmark.source import B9
 
-__all__ = ["CSV_COLUMNS", "Line", "csv_rows", "latex", "markdown", "rows_for", "shown"]
+__all__ = ["CSV_COLUMNS", "Figure", "Line", "csv_rows", "latex", "markdown", "name_of", "rows_for", "shown"]
 
 CSV_COLUMNS = ("method", "normals", "cell", "metric", "value", "low", "high", "least", "most", "n", "note")
 _WIDEST = 7
+_BASELINES = {name for name, *_ in BASELINES} | {B9}
 _LATEX = str.maketrans(
-    {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "–": "--", "≤": r"$\le$", "−": "$-$", "′": "'", "+": "$+$"}
+    {
+        "_": r"\_",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "–": "--",
+        "≤": r"$\le$",
+        "−": "$-$",
+        "′": "'",
+        "+": "$+$",
+        "σ": r"$\sigma$",
+        "×": r"$\times$",
+    }
 )
+
+
+# Metrics of which more is better: the best of a column stands out.
+_MORE_IS_BETTER = ("auroc", "sensitivity", "top finding", "dice", "oracle dice", "froc", "average precision")
+_NEVER_BEST = ("auroc minus",)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A cell of a readable table: its text, what to know of it, and whether it is the best of its column."""
+
+    text: str
+    note: str = ""
+    best: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row of a readable table: the figures of its columns as text."""
+    """A row of a readable table."""
 
     name: str
-    texts: tuple[str, ...]
+    figures: tuple[Figure, ...]
     baseline: bool
 
 
@@ -60,22 +89,30 @@ def _number(value: float) -> str:
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def markdown(entries: Sequence[Entry], metric: str, cells: Sequence[str]) -> str:
-    """Rows by method, columns by cell, in blocks that fit a page."""
+def markdown(entries: Sequence[Entry], metric: str, cells: Sequence[str], confounds: Collection[str] = ()) -> str:
+    """Rows by method, columns by cell, in blocks that fit a page; the best of a column in bold."""
     blocks = []
     for block, lines in rows_for(entries, metric, cells):
-        head = ["| method | " + " | ".join(block) + " |", "|---|" + "---|" * len(block)]
-        blocks.append("\n".join(head + [f"| {line.name} | " + " | ".join(line.texts) + " |" for line in lines]))
+        names = [f"{cell} (CONFOUNDED)" if cell in confounds else cell for cell in block]
+        head = ["| method | " + " | ".join(names) + " |", "|---|" + "---|" * len(block)]
+        for line in lines:
+            texts = [f"**{figure.text}**" if figure.best else figure.text for figure in line.figures]
+            head.append(f"| {line.name} | " + " | ".join(texts) + " |")
+        blocks.append("\n".join(head))
     return "\n\n".join(blocks) + "\n"
 
 
-def latex(entries: Sequence[Entry], metric: str, cells: Sequence[str]) -> str:
+def latex(entries: Sequence[Entry], metric: str, cells: Sequence[str], confounds: Collection[str] = ()) -> str:
     """The same as tabular environments; needs no package."""
     blocks = []
     for block, rows in rows_for(entries, metric, cells):
         lines = [r"\begin{tabular}{l" + "c" * len(block) + "}", r"\hline"]
-        lines.append(" & ".join(["method", *block]).translate(_LATEX) + r" \\ \hline")
-        lines += [" & ".join([row.name, *row.texts]).translate(_LATEX) + r" \\" for row in rows]
+        names = [f"{cell} (CONFOUNDED)" if cell in confounds else cell for cell in block]
+        lines.append(" & ".join(["method", *names]).translate(_LATEX) + r" \\ \hline")
+        for row in rows:
+            texts = [figure.text.translate(_LATEX) for figure in row.figures]
+            texts = [rf"\textbf{{{t}}}" if f.best else t for t, f in zip(texts, row.figures, strict=True)]
+            lines.append(" & ".join([row.name.translate(_LATEX), *texts]) + r" \\")
         blocks.append("\n".join([*lines, r"\hline", r"\end{tabular}"]))
     return "\n\n".join(blocks) + "\n"
 
@@ -83,24 +120,44 @@ def latex(entries: Sequence[Entry], metric: str, cells: Sequence[str]) -> str:
 def rows_for(
     entries: Sequence[Entry], metric: str, cells: Sequence[str]
 ) -> list[tuple[tuple[str, ...], tuple[Line, ...]]]:
-    """Columns and rows of one metric, in blocks of columns that fit a page; rows without a figure are left out."""
-    found = {(_name(e), e.cell): e for e in entries if e.metric == metric}
-    names = list(dict.fromkeys(_name(e) for e in entries))
-    columns = [cell for cell in cells if any((name, cell) in found for name in names)]
+    """Columns and rows of one metric, in blocks of columns that fit a page: methods, then baselines.
+
+    Rows without an entry are left out; an undefined figure is a dash that says why.
+    """
+    found = {(name_of(e), e.cell): e for e in entries if e.metric == metric}
+    trivial = {name_of(e): e.row in _BASELINES for e in entries}
+    columns = [cell for cell in cells if any((name, cell) in found for name in trivial)]
     blocks = []
     for start in range(0, len(columns), _WIDEST):
         block = tuple(columns[start : start + _WIDEST])
+        best = {cell: _best(found, metric, cell) for cell in block}
         lines = [
-            Line(
-                n,
-                tuple(shown(found[n, c]) if (n, c) in found else "–" for c in block),
-                n[:1] == "B" and n[1:2].isdigit(),
-            )
-            for n in names
+            Line(name, tuple(_figure(found.get((name, cell)), best[cell]) for cell in block), trivial[name])
+            for name in sorted(trivial, key=lambda name: trivial[name])
+            if any((name, cell) in found for cell in block)
         ]
-        blocks.append((block, tuple(line for line in lines if any(t != "–" for t in line.texts))))
+        blocks.append((block, tuple(lines)))
     return blocks
 
 
-def _name(entry: Entry) -> str:
+def _figure(entry: Entry | None, best: str) -> Figure:
+    if entry is None:
+        return Figure("–", "not measured")
+    notes = [entry.note] if entry.note else []
+    if entry.least < entry.most:
+        notes.append(f"{_number(entry.least)} to {_number(entry.most)} over seeds")
+    if math.isnan(entry.value) and not notes:
+        notes.append("undefined")
+    return Figure(shown(entry), "; ".join(notes), best == shown(entry).partition(" ")[0])
+
+
+def _best(found: Mapping[tuple[str, str], Entry], metric: str, cell: str) -> str:
+    """The best figure of a column as text, so that what reads the same stands out alike; empty where none is best."""
+    if not metric.startswith(_MORE_IS_BETTER) or metric.startswith(_NEVER_BEST):
+        return ""
+    values = [e.value for (_, c), e in found.items() if c == cell and e.row != B9 and not math.isnan(e.value)]
+    return _number(max(values)) if len(values) > 1 else ""
+
+
+def name_of(entry: Entry) -> str:
     return entry.row if entry.normals is None else f"{entry.row}, {entry.normals} normals"

@@ -1,0 +1,69 @@
+"""A protocol that varies the number of normals: who trains, who calibrates, and who cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from anomri.benchmark import report, run, scoring
+from anomri.benchmark.cases import NORMAL, Case
+from anomri.benchmark.folds import Fold
+from anomri.benchmark.preparing import Ready
+from anomri.benchmark.protocol import MethodRow
+from anomri.benchmark.run import run_benchmark
+from anomri.benchmark.scoring import fit_and_score, jobs_of
+from anomri.core.prepared import Prepared
+from anomri.errors import DataLeak
+from small_benchmark import ROWS, Site, small_protocol
+from synthetic import prepared_population
+
+
+@pytest.mark.usefixtures("quick")
+def test_training_and_calibration_see_the_drawn_normals_alone(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, set[str]]] = []
+    real = scoring.fit_branches
+
+    def watched(specs: object, prepared: Sequence[Prepared], *, folder: Path, **rest: object) -> object:
+        seen.append((str(folder), {p.subject for p in prepared}))
+        return real(specs, prepared, folder=folder, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scoring, "fit_branches", watched)
+    monkeypatch.setattr(run, "rows_of", lambda protocol: protocol.methods)
+    monkeypatch.setattr(report, "curves", lambda _protocol, _table: [])
+    lone = MethodRow(name="fussy", methods=("zatlas",), settings={"least_normals": 4})
+    protocol = small_protocol(
+        normals=(4,), artefacts=None, lesions=None, rates=(0.2,), methods=(ROWS[0], lone), seeds=(0, 1)
+    )
+    run_benchmark(protocol, site.data, tmp_path, work=tmp_path / "work")
+    whole = {folder: who for folder, who in seen if "inner-" not in folder}
+    inner = [(folder.rpartition("/")[0], who) for folder, who in seen if "inner-" in folder]
+    # Three folds by two seeds, each with four inner fits on three of its four.
+    assert len(whole) == 6
+    assert len(inner) == 24
+    assert {len(who) for who in whole.values()} == {4}
+    assert all(len(who) == 3 and who < whole[folder] for folder, who in inner)
+    assert len({frozenset(who) for who in whole.values()}) > 3
+    for path in (tmp_path / "work" / "fits").glob("*/scores-*.json"):
+        assert len(json.loads(path.read_text())["calibration"]) == 4
+    assert not list((tmp_path / "work" / "fits").glob("fussy-*"))
+    assert "zatlas would learn from 3 normal scans and needs 4" in (tmp_path / "tables.md").read_text()
+
+
+def test_an_image_that_trained_a_model_never_calibrates_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    people = {p.scan.scan_id: p for p in prepared_population(6, 5)}
+
+    def ready(name: str, subject: str, key: str) -> Ready:
+        case = Case(name, subject, "here", "one", NORMAL, Path(f"{name}.nii"), trains=True)
+        return Ready(case, key, Path(f"{name}.safetensors"))
+
+    train = [ready(name, f"p{i}", f"key-{max(1, i)}") for i, name in enumerate(people)]
+    fold = Fold(0, tuple(train[:5]), tuple(train[5:]))
+    monkeypatch.setattr(scoring, "load_ready", lambda one: people[one.case.case_id])
+    jobs = jobs_of(small_protocol(normals=(5,), seeds=(0,)), ROWS[0], [fold], recipe_sha256="r", folder=tmp_path)
+    with pytest.raises(DataLeak, match="one image"):
+        fit_and_score(jobs, processes=1, fit_only=False, report=print)
