@@ -93,5 +93,5 @@ def _layer(values: NDArray[np.uint8], step: int) -> dict[str, object]:
     stored = np.ascontiguousarray(np.transpose(values))
     zero = np.uint8(0)
     changes = np.diff(np.diff(stored, axis=2, prepend=zero), axis=1, prepend=zero)
-    data = base64.b64encode(zlib.compress(changes.tobytes(), 9)).decode("ascii")
+    data = base64.b64encode(zlib.compress(changes.tobytes(), 6)).decode("ascii")
     return {"shape": list(values.shape), "step": step, "data": data}
