@@ -26,12 +26,17 @@ _SHOWN = 6
 _RATE = 0.05
 
 
-def headlines(protocol: Protocol) -> tuple[tuple[str, str], ...]:
-    """Metric and title of each readable table, the operating point first."""
-    rate = min(protocol.rates, key=lambda r: abs(r - _RATE))
+def headlines(protocol: Protocol, entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
+    """Metric and title of each readable table, the operating point first: of the rates that the normals can show."""
+    shown = {e.metric for e in entries if np.isfinite(e.value)}
+    rates = [r for r in protocol.rates if f"false alarms at {r:g}" in shown] or list(protocol.rates)
+    rate = min(rates, key=lambda r: abs(r - _RATE))
     return (
-        (f"sensitivity at {rate:g}", f"Sensitivity where {rate:.0%} of normal scans may be alarms (the headline)"),
-        (f"false alarms at {rate:g}", f"Realised false alarms where {rate:.0%} are allowed"),
+        (
+            f"sensitivity at {rate:g}",
+            f"Sensitivity where {100 * rate:g} % of normals may be alarms (the headline)",
+        ),
+        (f"false alarms at {rate:g}", f"Realised false alarms where {100 * rate:g} % are allowed"),
         ("auroc", "AUROC, with 95 % intervals over subjects"),
         ("auroc minus best baseline", "AUROC less that of the best baseline of the same column, paired"),
         ("auroc within slice position", "AUROC between slices of the same position"),
@@ -72,7 +77,7 @@ def write_report(
     _csv(out / "scores.csv", ("method", "normals", "seed", "case_id", "cell", "score", "refused"), _scores(table))
     _csv(out / "costs.csv", ("method", "normals", "fits", "fit_s", "examine_s", "peak_mb"), _costs(table))
     write_json(out / "environment.json", dict(environment))
-    tables = [pair for pair in headlines(protocol) if any(e.metric == pair[0] for e in entries)]
+    tables = [pair for pair in headlines(protocol, entries) if any(e.metric == pair[0] for e in entries)]
     left_out = [e for e in entries if e.metric == LEFT_OUT]
     marked = "".join(f"\n{cell}: CONFOUNDED, {why}\n" for cell, why in confounds.items())
     write_text(
