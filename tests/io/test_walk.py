@@ -68,7 +68,7 @@ def test_folders_that_anomri_wrote_are_passed_over_unless_they_are_the_root(tmp_
     assert found([tmp_path]) == [tmp_path / "x.nii"]
 
 
-def test_links_stay_inside_the_folder(tmp_path, caplog):
+def test_links_stay_inside_the_folder_and_one_that_leads_nowhere_is_a_scan_that_cannot_be_read(tmp_path, caplog):
     root, outside = touch(tmp_path / "root", "store/x.nii"), touch(tmp_path / "outside", "y.nii", "z/w.nii")
     (root / "a.nii").symlink_to(outside / "y.nii")
     (root / "b").symlink_to(outside)
@@ -76,7 +76,7 @@ def test_links_stay_inside_the_folder(tmp_path, caplog):
     (root / "d.nii").symlink_to("nowhere")
     (root / "e.nii").symlink_to("e.nii")
     with caplog.at_level(logging.WARNING):
-        assert found([root]) == [root / "c.nii"]
+        assert found([root]) == [root / "c.nii", root / "d.nii", root / "e.nii"]
     assert "skipped 2 links that lead out of the folder" in caplog.text
 
 
@@ -88,10 +88,12 @@ def test_a_cycle_of_links_ends(tmp_path):
     assert found([root]) == [root / "a/b/x.nii"]
 
 
-def test_a_fifo_is_not_an_image(tmp_path):
+def test_a_fifo_is_not_an_image_and_is_said(tmp_path, caplog):
     touch(tmp_path, "x.nii")
     os.mkfifo(tmp_path / "f.nii")
-    assert found([tmp_path]) == [tmp_path / "x.nii"]
+    with caplog.at_level(logging.WARNING):
+        assert found([tmp_path]) == [tmp_path / "x.nii"]
+    assert "skipped 1 pipes, sockets or devices" in caplog.text
 
 
 def test_the_walk_goes_32_levels_deep_and_no_deeper(tmp_path, caplog):

@@ -100,7 +100,8 @@ def _calibration(folder: Path) -> dict[str, object] | None:
         "normals": len(calibration.normals),
         "approximate": calibration.approximate,
         "alarm_rate": calibration.alarm_rate,
-        "smallest_rate": smallest_rate(len(calibration.normals)),
+        # An approximate calibration promises no rate.
+        "smallest_rate": None if calibration.approximate else smallest_rate(len(calibration.normals)),
         "warn_from": None if limits is None else limits.warn,
         "fail_from": None if limits is None else limits.fail,
     }

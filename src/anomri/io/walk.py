@@ -143,7 +143,10 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[_Image]:
                     yield from visit(path, f"{name}/", depth + 1)
                 else:
                     skipped[f"folders deeper than {MAX_DEPTH} levels"].append(path)
-            elif wanted(name) and _is_file(entry):
+            elif wanted(name) and _is_special(entry):
+                skipped["pipes, sockets or devices"].append(path)
+            elif wanted(name):
+                # A link that leads nowhere is a scan that cannot be read: it gets its row with the reason.
                 yield _Image(path, _real(path), name)
 
     yield from visit(root, "", 0)
@@ -176,11 +179,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:
-        return False
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode))
 
 
 def _names(images: Sequence[_Image]) -> list[str]:
