@@ -91,9 +91,9 @@ def test_python_examples_compile_and_use_public_names_only(path: Path):
     for block in re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         compile(block, str(path), "exec")
         # A name from a module of its own is public where that module says so.
-        for module, names in re.findall(r"^from (anomri\.\w+) import ([\w, ]+)$", block, re.MULTILINE):
+        for module, names in re.findall(r"^from (anomri(?:\.\w+)+) import ([\w, ]+)$", block, re.MULTILINE):
             assert set(names.split(", ")) <= set(importlib.import_module(module).__all__)
-        rest = re.sub(r"^from anomri\.\w+ import .*$", "", block, flags=re.MULTILINE)
+        rest = re.sub(r"^from anomri(?:\.\w+)+ import .*$", "", block, flags=re.MULTILINE)
         used = set(re.findall(r"\banomri\.([A-Za-z]\w*)", rest)) | set(re.findall(r"^from anomri import (\w+)", rest))
         assert used <= set(anomri.__all__)
 

@@ -186,7 +186,7 @@ def _make(task: _Task, record: Path) -> None:
             labels = read_image(task.case.truth).voxels
             truth = np.isin(labels, task.case.truth_values) if task.case.truth_values else labels > 0
         if reasons := first_look(scan, task.recipe).reasons:
-            raise InputError("; ".join(reasons), remedy="", code="scope")
+            raise InputError("; ".join(reasons), remedy="Leave the case out, or use its recipe.", code="scope")
         prepared = prepare(scan, task.recipe)
     except InputError as error:
         said["refused"] = error.cause
