@@ -37,7 +37,8 @@ def results(cases: list[Ready], scores: dict[str, float]) -> Results:
         scores={0: scores},
         refused={},
         calibration={},
-        fold_of={r.case.case_id: 0 for r in cases},
+        # A fold a person, unless a test says otherwise.
+        fold_of={r.case.case_id: sorted({c.case.subject for c in cases}).index(r.case.subject) for r in cases},
         maps={0: ()},
         costs=(),
     )
@@ -70,6 +71,15 @@ def test_a_threshold_never_comes_from_the_scanned_subject() -> None:
     # 19 others: the highest has none above it, the lowest all.
     assert p[19] == pytest.approx(1 / 20)
     assert p[0] == pytest.approx(20 / 20)
+
+
+def test_a_fold_whose_model_scores_everybody_higher_is_seen_in_the_false_alarms() -> None:
+    cases = [ready(f"s{n}", f"p{n}") for n in range(40)]
+    scores = {f"s{n}": float(n % 20) + (100.0 if n < 20 else 0.0) for n in range(40)}
+    folds = {f"s{n}": int(n < 20) for n in range(40)}
+    found = detection(protocol(), replace(results(cases, scores), fold_of=folds))
+    # Judged by all but themselves, 4 of 40 would be alarms at 0.1 whatever the scores.
+    assert next(e.value for e in found if e.metric == "false alarms at 0.1") == pytest.approx(20 / 40)
 
 
 def test_changing_abnormal_scores_moves_no_threshold() -> None:

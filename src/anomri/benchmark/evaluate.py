@@ -1,6 +1,6 @@
 """Stage 4 of a benchmark: from scores to figures. Reads what the stages before left; trains and scores nothing.
 
-A threshold for a scan comes from normal scans of other subjects alone, each scored by a model that had not seen it. A
+A threshold for a scan comes from normal scans of the other folds alone, each scored by a model that had not seen it. A
 refused scan scores +inf, normal or not, so it is an alarm, and has its own count.
 """
 
@@ -129,23 +129,22 @@ def compare(table: Sequence[Results]) -> list[Entry]:
 
 
 def p_values(results: Results, seed: int, cases: Sequence[str]) -> Floats:
-    """(n,) p-value of each case: 0 for a refused one, else (1 + #{normal ≥ score}) / (m + 1) over m calibration
-    normals.
+    """(n,) p-value of each case: 0 for a refused one, else (1 + #{normal ≥ score}) / (m + 1) over m normals.
 
-    The calibration normals are those of other subjects, out of fold; where the protocol varies how many normals
-    there are, those that trained the model of the case's fold, by models that had not seen them.
+    The m calibration normals are those of the other folds, as for maps, each scored by a model that had not seen it.
+    Were they all normals but the subject's own, as many would be alarms as the rate allows, whatever the method. Where
+    the protocol varies how many normals there are, they are those that trained the model of the case's fold.
     """
     scores = results.scores[seed]
-    ready = {r.case.case_id: r for r in results.ready}
     normals = [r.case.case_id for r in results.ready if not r.case.abnormal]
     values = np.array([scores[c] for c in normals])
-    owners = np.array([ready[c].case.subject for c in normals])
+    folds = np.array([results.fold_of[c] for c in normals])
     out = np.empty(len(cases))
     for i, case in enumerate(cases):
         if seed in results.calibration:
             known = np.array(results.calibration[seed][results.fold_of[case]])
         else:
-            known = values[owners != ready[case].case.subject]
+            known = values[folds != results.fold_of[case]]
         score = scores[case]
         out[i] = 0.0 if np.isinf(score) else (1 + np.count_nonzero(known >= score)) / (known.size + 1)
     return out
@@ -247,8 +246,8 @@ def _promised(results: Results, rate: float) -> str:
     """Empty where the calibration normals can show a rate; why not otherwise."""
     sizes = [len(scores) for found in results.calibration.values() for scores in found.values()]
     if not sizes:
-        owners = [r.case.subject for r in results.ready if not r.case.abnormal]
-        sizes = [len(owners) - max(Counter(owners).values())]
+        folds = Counter(results.fold_of[r.case.case_id] for r in results.ready if not r.case.abnormal)
+        sizes = [folds.total() - max(folds.values())]
     if rate < 1.0 / (min(sizes) + 1):
         return f"{min(sizes)} normals cannot promise a rate of {rate:g}"
     return ""
