@@ -185,9 +185,10 @@ def _make(task: _Task, record: Path) -> None:
         elif task.case.truth is not None:
             labels = read_image(task.case.truth).voxels
             truth = np.isin(labels, task.case.truth_values) if task.case.truth_values else labels > 0
-        if reasons := first_look(scan, task.recipe).reasons:
-            raise InputError("; ".join(reasons), remedy="Leave the case out, or use its recipe.", code="scope")
-        prepared = prepare(scan, task.recipe)
+        look = first_look(scan, task.recipe)
+        if look.reasons:
+            raise InputError("; ".join(look.reasons), remedy="Leave the case out, or use its recipe.", code="scope")
+        prepared = prepare(scan, task.recipe, mask=look.foreground)
     except InputError as error:
         said["refused"] = error.cause
         if truth is not None and truth.any():

@@ -11,7 +11,13 @@ from scipy import ndimage
 
 from anomri.errors import InputError
 
-__all__ = ["mean_of_top_fraction", "mean_of_top_voxels", "robust_centre_spread", "smooth_inside"]
+__all__ = [
+    "filled_from_nearest",
+    "mean_of_top_fraction",
+    "mean_of_top_voxels",
+    "robust_centre_spread",
+    "smooth_inside",
+]
 
 # Makes the median absolute deviation of a normal distribution equal its standard deviation.
 MAD_TO_SD = 1.4826
@@ -41,6 +47,21 @@ def robust_centre_spread(values: NDArray[np.floating]) -> tuple[float, float]:
     centre = float(np.median(values))
     spread = MAD_TO_SD * float(np.median(np.abs(values - centre)))
     return centre, spread if values.size > 1 and spread > 0 else float("nan")
+
+
+def filled_from_nearest(values: NDArray[np.floating], covered: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Statistics of some voxels on the whole grid: any other voxel takes those of the nearest that has some.
+
+    Parameters
+    ----------
+    values : (n,) of the n voxels in `covered`, in its order.
+    covered : (X, Y, Z) bool, at least one voxel.
+    """
+    grid = np.zeros(covered.shape, dtype=np.float32)
+    grid[covered] = values
+    nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    filled: NDArray[np.float32] = grid[tuple(nearest)]
+    return filled
 
 
 def smooth_inside(

@@ -33,7 +33,7 @@ from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
 from anomri.training.holdout import held_out_loss, hold_out
 from anomri.training.loop import Batch, Batches, cosine_decay, train
-from anomri.training.placing import place_centred
+from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
 from anomri.training.spread import position_wise_spread
 
@@ -253,7 +253,7 @@ class Autoencoder:
         trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
         self._shape = trained[0].scan.geometry.shape
         for each in ordered:
-            self._check(each)
+            require_grid(each, self._shape, self._sides(), method="the autoencoder")
         with seeded_torch(seed, 0):
             network = self._new_network()
         samples = [(each, z) for each in trained for z in self._slices(each)]
@@ -302,7 +302,7 @@ class Autoencoder:
     def examine(self, prepared: Prepared, *, seed: int) -> Reading:  # noqa: ARG002 - nothing here is random
         """The post-processed error of one scan; `expected` is what the network reproduced."""
         self._fitted()
-        self._check(prepared)
+        require_grid(prepared, self._shape, self._sides(), method="the autoencoder")
         config, region, expected = self._config, prepared.region.mask, self._expect(prepared)
         values = self._standardise(median_error(prepared.scan.voxels, expected, config.median_voxels))
         if config.erosion_voxels:
@@ -349,8 +349,8 @@ class Autoencoder:
 
     def _sides(self) -> tuple[int, ...]:
         """Sides of the grid that the network sees."""
-        padded: tuple[int, ...] = tuple(-(-n // MULTIPLE) * MULTIPLE for n in self._shape)
-        return (padded if self._config.grid is None else self._config.grid)[: self._config.dimensions]
+        c = self._config
+        return network_sides(self._shape, c.grid, dimensions=c.dimensions, multiple=MULTIPLE)
 
     def _new_network(self) -> Network:
         c = self._config
@@ -373,19 +373,6 @@ class Autoencoder:
             inside = np.where(each.inside.mask, np.float32(1.0), np.float32(self._config.background_weight))
             place_centred(_at(inside, z)[::step], weight[n, 0])
         return torch.from_numpy(x), torch.from_numpy(weight)
-
-    def _check(self, prepared: Prepared) -> None:
-        """The scan is on the grid of the training, and no part of its region is cropped away."""
-        shape, sides = prepared.scan.geometry.shape, self._sides()
-        remedy, scan = "Prepare it with the model's own recipe.", prepared.scan.scan_id
-        if shape != self._shape:
-            cause = f"a scan of shape {shape} for an autoencoder trained on {self._shape}"
-            raise ModelError(cause, remedy=remedy, code="grid", scan=scan)
-        seen = np.zeros(shape, dtype=bool)
-        place_centred(np.ones((*sides, *shape[len(sides) :]), dtype=bool), seen)
-        if (prepared.region.mask & ~seen).any():
-            cause = f"part of the region lies outside the {sides} voxels the autoencoder sees"
-            raise ModelError(cause, remedy=remedy, code="grid", scan=scan)
 
     # State
 

@@ -35,7 +35,7 @@ from scipy import ndimage
 from anomri.core.geometry import carry
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
-from anomri.core.score import MAD_TO_SD, mean_of_top_fraction, smooth_inside
+from anomri.core.score import MAD_TO_SD, filled_from_nearest, mean_of_top_fraction, smooth_inside
 from anomri.errors import CalibrationError, ModelError
 from anomri.methods.method import Config, FitReport, MetricName, Preset, require_normals
 
@@ -353,7 +353,7 @@ class _Deviation(_Baseline):
             raise CalibrationError(
                 "the maps of the normal scans do not vary", remedy="Give different scans.", code="no_spread"
             )
-        return _everywhere(centre, covered), _everywhere(spread, covered)
+        return filled_from_nearest(centre, covered), filled_from_nearest(spread, covered)
 
     def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002
         """The signed deviation as the map, the mean of its largest share as the score."""
@@ -416,18 +416,6 @@ class Gradient(_Deviation):
             line = np.ones([3 if a == axis else 1 for a in range(3)], dtype=bool)
             known = known & ndimage.binary_erosion(brain, line)
         return steepness, known
-
-
-# Voxels
-
-
-def _everywhere(values: NDArray[np.floating], covered: Mask) -> FloatMap:
-    """Statistics on the whole grid: a voxel that too few normals cover takes those of the nearest covered one."""
-    grid = np.zeros(covered.shape, dtype=np.float32)
-    grid[covered] = values
-    nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
-    filled: FloatMap = grid[tuple(nearest)]
-    return filled
 
 
 # Presets

@@ -21,11 +21,10 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import ndimage
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
-from anomri.core.score import MAD_TO_SD, mean_of_top_voxels, smooth_inside
+from anomri.core.score import MAD_TO_SD, filled_from_nearest, mean_of_top_voxels, smooth_inside
 from anomri.errors import CalibrationError, ModelError
 from anomri.methods.method import Config, FitReport, Preset, require_normals
 
@@ -98,8 +97,8 @@ class ZAtlas:
         expected = np.zeros(covered.shape, dtype=np.float32)
         expected[covered] = np.median([p.scan.voxels[covered] for p in prepared], axis=0)
         self._state = {
-            "median": _spread_out(centre, covered),
-            "spread": _spread_out(spread, covered),
+            "median": filled_from_nearest(centre, covered),
+            "spread": filled_from_nearest(spread, covered),
             "expected": expected,
         }
         return FitReport(elapsed_s=time.perf_counter() - start)
@@ -138,15 +137,6 @@ class ZAtlas:
     def _smooth(self, prepared: Prepared) -> NDArray[np.float32]:
         sx, sy, sz = (self.config.sigma_mm / s for s in prepared.scan.geometry.spacing_mm)
         return smooth_inside(prepared.scan.voxels, prepared.inside.mask, (sx, sy, sz))
-
-
-def _spread_out(values: NDArray[np.floating], covered: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Statistics on the whole grid: a voxel that too few normals cover takes those of the nearest covered one."""
-    grid = np.zeros(covered.shape, dtype=np.float32)
-    grid[covered] = values
-    nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
-    everywhere: NDArray[np.float32] = grid[tuple(nearest)]
-    return everywhere
 
 
 PRESETS: dict[str, Preset] = {

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from anomri import io
 from anomri.core.prepared import Prepared
-from anomri.errors import DataLeak, EnvironmentProblem, InputError
+from anomri.errors import DataLeak, InputError
 from anomri.io.names import shown
+from anomri.pipeline.processes import each
 from anomri.pipeline.store import load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
 from anomri.scope import first_look
@@ -74,7 +72,7 @@ def gather(
     kept: list[Prepared] = []
     dropped: list[Dropped] = []
     tasks = [(scan, recipe, folder) for scan in sorted(scans, key=lambda s: s.scan_id)]
-    for number, (answer, (given, _, _)) in enumerate(zip(_answers(tasks, jobs), tasks, strict=True), start=1):
+    for number, (answer, (given, _, _)) in enumerate(zip(each(_prepare_one, tasks, jobs), tasks, strict=True), start=1):
         if isinstance(answer, Dropped):
             dropped.append(answer)
             report(f"[{number}/{len(tasks)}] {answer.scan_id} left out: {answer.reason} [{shown(given.path)}]")
@@ -104,21 +102,6 @@ def _refuse_duplicates(kept: Sequence[Prepared]) -> None:
                 code="duplicate",
             )
         seen[digest] = prepared.scan.scan_id
-
-
-def _answers(tasks: Sequence[tuple[FitInput, Recipe, Path]], jobs: int) -> Iterator[Path | Dropped]:
-    if jobs == 1:
-        yield from map(_prepare_one, tasks)
-        return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from pool.map(_prepare_one, tasks)
-        except BrokenProcessPool as error:
-            raise EnvironmentProblem(
-                "a process that prepared scans was ended from outside, perhaps for want of memory",
-                remedy="Run the same command again with fewer --jobs; what is prepared is kept.",
-                code="memory",
-            ) from error
 
 
 def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:

@@ -40,7 +40,7 @@ from anomri.metrics.slope import Found, SlopeRule, normal_slope, pick_threshold
 from anomri.training.fabric import make_fabric
 from anomri.training.holdout import held_out_loss, hold_out
 from anomri.training.loop import Batch, Batches, train
-from anomri.training.placing import place_centred
+from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class IterMask:
         trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
         self._shape, self._spacing_mm = ordered[0].scan.geometry.shape, ordered[0].scan.geometry.spacing_mm
         for each in ordered:
-            self._check(each)
+            require_grid(each, self._shape, self._sides(), method="itermask")
         with seeded_torch(seed, 0):
             network = self._new_network()
         samples = [(each, z) for each in trained for z in self._levels(each)]
@@ -162,7 +162,7 @@ class IterMask:
 
     def examine(self, prepared: Prepared, *, seed: int) -> Reading:
         """The error of the last pass as the map; ``mask`` (the final one) and ``shown`` are named maps."""
-        self._check(prepared)
+        require_grid(prepared, self._shape, self._sides(), method="itermask")
         config, region, brain = self._config, prepared.region.mask, prepared.inside.mask
         error, mask, shown, healed = (np.zeros(self._shape, dtype=np.float32) for _ in range(4))
         parts = []
@@ -246,8 +246,8 @@ class IterMask:
         return self._network
 
     def _sides(self) -> tuple[int, ...]:
-        padded: tuple[int, ...] = tuple(-(-n // MULTIPLE) * MULTIPLE for n in self._shape)
-        return (padded if self._config.grid is None else self._config.grid)[: self._config.dimensions]
+        c = self._config
+        return network_sides(self._shape, c.grid, dimensions=c.dimensions, multiple=MULTIPLE)
 
     def _levels(self, prepared: Prepared) -> list[int | None]:
         if self._config.dimensions == 3:
@@ -292,18 +292,6 @@ class IterMask:
             hidden.append(arrays[3][None])
         stacked = (np.ascontiguousarray(np.stack(part)) for part in (seen, target, hidden))
         return tuple(torch.from_numpy(part) for part in stacked)
-
-    def _check(self, prepared: Prepared) -> None:
-        shape, sides = prepared.scan.geometry.shape, self._sides()
-        remedy, scan = "Prepare it with the model's own recipe.", prepared.scan.scan_id
-        if shape != self._shape:
-            cause = f"a scan of shape {shape} for a network trained on {self._shape}"
-            raise ModelError(cause, remedy=remedy, code="grid", scan=scan)
-        seen = np.zeros(shape, dtype=bool)
-        place_centred(np.ones((*sides, *shape[len(sides) :]), dtype=bool), seen)
-        if (prepared.region.mask & ~seen).any():
-            cause = f"part of the region lies outside the {sides} voxels the network sees"
-            raise ModelError(cause, remedy=remedy, code="grid", scan=scan)
 
     # State
 
