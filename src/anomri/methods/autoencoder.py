@@ -354,7 +354,13 @@ class Autoencoder:
 
     def _new_network(self) -> Network:
         c = self._config
-        return Network(self._sides(), width=c.width, bottleneck=c.bottleneck, latent=c.latent)
+        network = Network(self._sides(), width=c.width, bottleneck=c.bottleneck, latent=c.latent)
+        # Channels last: with few channels, a CPU trains a volume in little more than half the time.
+        last = (torch.channels_last, torch.channels_last_3d)[c.dimensions - 2]
+        for weights in network.parameters():
+            if weights.dim() == c.dimensions + 2:
+                weights.data = weights.data.contiguous(memory_format=last)
+        return network
 
     def _slices(self, prepared: Prepared) -> list[int | None]:
         """Axial slices with brain in them; the one entry None stands for the whole volume in 3D."""

@@ -92,6 +92,8 @@ _SMALL = IterMaskConfig(
 _SLICES = IterMaskConfig(
     dimensions=2, grid=(128, 128, 1), width=32, epochs=200, batch_size=32, learning_rate=1e-4, drop_at=1.0
 )
+# One slice a subject: many more epochs make as many steps.
+_PICTURES = _SMALL.model_copy(update={"dimensions": 2, "width": 16, "epochs": 40, "batch_size": 8})
 _TINY = _SMALL.model_copy(update={"width": 2, "epochs": 8, "steps": 20, "score": "top"})
 
 PRESETS: dict[str, Preset] = {
@@ -100,5 +102,6 @@ PRESETS: dict[str, Preset] = {
         IterMaskConfig(path="published"), "itermask-published", "published size and path at 1 mm; needs a GPU"
     ),
     "itermask2d": Preset(_SLICES, "brain-t1", "published 2D network, slice by slice at 2 mm; needs a GPU"),
+    "itermask-slices": Preset(_PICTURES, "slices-2d", "of single slices; minutes on one core"),
     "itermask-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }

@@ -326,6 +326,13 @@ _SMALL = TokensConfig(
     second_depth=3, second_heads=4, second_hidden=128, second_epochs=12, second_batch=16, second_rate=1e-3, every=2,
     pool=3,
 )  # fmt: skip
+# One slice a subject: no neighbours, no position, many more epochs make as many steps.
+_SLICES = _SMALL.model_copy(
+    update={
+        "patch": 8, "neighbours": 0, "sliced": False, "every": 1, "feature_epochs": 20, "first_epochs": 60,
+        "second_epochs": 60, "pool": 7,
+    }
+)  # fmt: skip
 _ORDERED = _SMALL.model_copy(update={"surprisal": "autoregressive", "mirrored": False})
 _TINY = _SMALL.model_copy(
     update={
@@ -341,5 +348,6 @@ PRESETS: dict[str, Preset] = {
     "tokens-autoregressive": Preset(_ORDERED, "brain-t1", "2.5D at 2 mm, tokens predicted in eight orderings"),
     "tokens-brain": Preset(_BRAIN, "autoencoder-published", "the published brain's sizes at 1 mm; needs a GPU"),
     "tokens-pelvis": Preset(_PELVIS, "autoencoder-published", "the published pelvis's sizes at 1 mm; needs a GPU"),
+    "tokens-slices": Preset(_SLICES, "slices-2d", "of single slices; minutes on one core"),
     "tokens-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }
