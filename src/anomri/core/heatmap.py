@@ -14,7 +14,7 @@ from anomri.core.region import Region
 from anomri.core.result import Finding
 from anomri.errors import InputError
 
-__all__ = ["Heatmap", "findings_above", "slice_scores"]
+__all__ = ["Heatmap", "findings_above", "parts_above", "slice_scores"]
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
@@ -51,6 +51,13 @@ class Heatmap:
 
 
 def findings_above(heatmap: Heatmap, level: float, *, smallest_mm3: float = 50.0) -> tuple[Finding, ...]:
+    """The findings of `parts_above`."""
+    return tuple(finding for finding, _ in parts_above(heatmap, level, smallest_mm3=smallest_mm3))
+
+
+def parts_above(
+    heatmap: Heatmap, level: float, *, smallest_mm3: float = 50.0
+) -> tuple[tuple[Finding, NDArray[np.intp]], ...]:
     """Connected parts of a heatmap above a level, strongest peak first.
 
     Parameters
@@ -60,7 +67,8 @@ def findings_above(heatmap: Heatmap, level: float, *, smallest_mm3: float = 50.0
 
     Returns
     -------
-    One `Finding` a 26-connected part; the centroid is weighted by the excess over the level.
+    Of each 26-connected part its `Finding`, whose centroid is weighted by the excess over the level, and its voxels,
+    (n, 3) indices.
     """
     above = np.nan_to_num(heatmap.values, nan=-np.inf) > level
     labels, count = ndimage.label(above, structure=_TOUCHING)
@@ -77,15 +85,14 @@ def findings_above(heatmap: Heatmap, level: float, *, smallest_mm3: float = 50.0
         voxels = np.argwhere(inside) + np.array([part.start for part in box])
         centre = np.average(voxels, axis=0, weights=values - level)
         x, y, z = apply_affine(heatmap.geometry.affine, centre[None])[0]
-        found.append(
-            Finding(
-                centroid_mm=(float(x), float(y), float(z)),
-                volume_mm3=volume,
-                peak=float(values.max()),
-                mean=float(values.mean()),
-            )
+        finding = Finding(
+            centroid_mm=(float(x), float(y), float(z)),
+            volume_mm3=volume,
+            peak=float(values.max()),
+            mean=float(values.mean()),
         )
-    return tuple(sorted(found, key=lambda f: (-f.peak, f.centroid_mm)))
+        found.append((finding, voxels))
+    return tuple(sorted(found, key=lambda part: (-part[0].peak, part[0].centroid_mm)))
 
 
 def slice_scores(heatmap: Heatmap, axis: int = 2) -> NDArray[np.float64]:
