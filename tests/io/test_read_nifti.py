@@ -48,7 +48,7 @@ def test_every_type_byte_order_and_version_is_read_as_nibabel_reads_it(tmp_path,
 
 
 def test_a_scan_of_many_slabs_is_put_together_in_order(tmp_path, nifti_bytes, monkeypatch):
-    monkeypatch.setattr("anomri.io.nifti.SLAB_BYTES", 3 * 8 * 9 * 2)
+    monkeypatch.setattr("anomri.io.decode.SLAB_BYTES", 3 * 8 * 9 * 2)
     monkeypatch.setattr(stream_module, "READ_BYTES", 101)
     monkeypatch.setattr(stream_module, "HEAD_BYTES", 600)
     data = np.arange(8 * 9 * 10, dtype=np.int16).reshape((8, 9, 10))
@@ -397,7 +397,7 @@ def test_running_out_of_memory_is_a_problem_of_the_environment(tmp_path, nifti_b
     def refuse(_stream, _layout):
         raise MemoryError
 
-    monkeypatch.setattr("anomri.io.nifti._decode", refuse)
+    monkeypatch.setattr("anomri.io.nifti._voxels", refuse)
     with pytest.raises(EnvironmentProblem) as caught:
         read(tmp_path / "x.nii")
     assert caught.value.code == "memory"

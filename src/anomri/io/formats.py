@@ -10,10 +10,15 @@ from typing import Protocol
 
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, InputError, about_scan
+from anomri.io.fastmri import is_hdf5, read_fastmri
 from anomri.io.guard import DEFAULT_MAX_VOXELS, Image, check_signal
+from anomri.io.metaimage import is_metaimage, read_metaimage
+from anomri.io.mgh import is_mgh, read_mgh
 from anomri.io.names import bids_sequence, is_nifti_name, safe_id, shown
 from anomri.io.nifti import is_nifti, read_nifti
-from anomri.io.picture import PICTURES, is_npy, read_npy, read_picture
+from anomri.io.npy import is_npy, is_npz, read_npy, read_npz
+from anomri.io.nrrd import is_nrrd, read_nrrd
+from anomri.io.picture import PICTURES, read_picture
 from anomri.io.stream import ByteStream, opened
 
 __all__ = ["READERS", "Reader", "read", "read_image"]
@@ -35,8 +40,13 @@ class Reader:
 # The first one that knows the head reads the file; there is no second try.
 READERS: tuple[Reader, ...] = (
     Reader("nifti", is_nifti, read_nifti),
+    Reader("mgh", is_mgh, read_mgh),
+    Reader("metaimage", is_metaimage, read_metaimage),
+    Reader("nrrd", is_nrrd, read_nrrd),
+    Reader("hdf5", is_hdf5, read_fastmri),
     *(Reader(name, knows, read_picture) for name, knows in PICTURES.items()),
     Reader("npy", is_npy, read_npy),
+    Reader("npz", is_npz, read_npz),
 )
 
 
@@ -58,7 +68,8 @@ def read(path: Path, *, scan_id: str | None = None, max_voxels: int = DEFAULT_MA
     ------
     InputError : by code: `no_file`, `not_a_file`, `read_failed`, `changed`; `empty`, `unknown_format`, `not_nifti`,
         `truncated`, `checksum`, `damaged`, `compression_bomb`, `too_large`; `bad_header`, `unsupported_type`,
-        `not_one_volume`, `too_thin`; `geometry`, `geometry_conflict`, `sheared`, `units`; `nonfinite`, `no_signal`.
+        `unsupported_layout`, `outside_folder`, `not_one_volume`, `too_thin`; `geometry`, `geometry_conflict`,
+        `sheared`, `units`; `nonfinite`, `no_signal`.
     EnvironmentProblem : `memory`.
     """
     path = Path(path)

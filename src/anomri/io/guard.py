@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomri.core.geometry import Geometry, apply_affine
-from anomri.core.scan import Source
+from anomri.core.geometry import Geometry, apply_affine, orientation_code
+from anomri.core.scan import Source, image_sha256
 from anomri.errors import InputError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "check_affine",
     "check_shape",
     "check_signal",
+    "image_of",
     "replace_nonfinite",
 ]
 
@@ -51,6 +53,40 @@ class Image:
     voxels: NDArray[np.float32]
     geometry: Geometry
     source: Source
+
+
+def image_of(
+    voxels: NDArray[np.float32],
+    affine: NDArray[np.float64],
+    *,
+    format: str,
+    reader: str,
+    sha256: str,
+    notes: Sequence[str],
+) -> Image:
+    """What every reader ends with: the few values that are not finite replaced, the grid, where it all came from.
+
+    Parameters
+    ----------
+    voxels : (X, Y, Z), scaled; changed in place.
+    sha256 : of the stored bytes.
+
+    Raises
+    ------
+    InputError : see `replace_nonfinite`.
+    """
+    replaced = replace_nonfinite(voxels)
+    x, y, z = voxels.shape
+    geometry = Geometry((x, y, z), affine)
+    source = Source(
+        format=format,
+        reader=reader,
+        sha256=sha256,
+        image_sha256=image_sha256(voxels, geometry),
+        orientation=orientation_code(affine),
+        notes=(*notes, *([] if replaced is None else [replaced])),
+    )
+    return Image(voxels, geometry, source)
 
 
 def check_shape(shape: tuple[int, int, int], *, max_voxels: int) -> None:

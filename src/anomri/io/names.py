@@ -8,13 +8,25 @@ import re
 import unicodedata
 from pathlib import Path
 
-__all__ = ["MAX_SCAN_ID", "bids_sequence", "is_nifti_name", "is_picture_name", "safe_id", "shown", "visible"]
+__all__ = [
+    "MAX_SCAN_ID",
+    "bids_sequence",
+    "is_hdf5_name",
+    "is_nifti_name",
+    "is_picture_name",
+    "is_volume_name",
+    "safe_id",
+    "shown",
+    "visible",
+]
 
 MAX_SCAN_ID = 100
 MAX_SHOWN = 256
 NIFTI_ENDINGS = (".nii", ".nii.gz")
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy")
-KNOWN_ENDINGS = (".nii", ".hdr", ".img", ".mgh", ".mgz", ".nrrd", ".mha", ".mhd", ".dcm", *PICTURE_ENDINGS)
+VOLUME_ENDINGS = (*NIFTI_ENDINGS, ".mgh", ".mgz", ".mgh.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+HDF5_ENDINGS = (".h5", ".hdf5")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
+KNOWN_ENDINGS = (*VOLUME_ENDINGS, *HDF5_ENDINGS, ".hdr", ".img", ".dcm", *PICTURE_ENDINGS)
 # Names that Windows keeps for devices, whatever their ending.
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 # What anomri writes beside the folders of the scans, and what marks a folder of its own.
@@ -26,6 +38,16 @@ BIDS_SEQUENCES = ("FLAIR", "PDw", "T1w", "T2starw", "T2w")
 def is_nifti_name(name: str) -> bool:
     """Whether a file name ends as a NIfTI file's does."""
     return name.lower().endswith(NIFTI_ENDINGS)
+
+
+def is_volume_name(name: str) -> bool:
+    """Whether a file name ends as that of a file that holds a volume does."""
+    return name.lower().endswith(VOLUME_ENDINGS)
+
+
+def is_hdf5_name(name: str) -> bool:
+    """Whether a file name ends as that of an HDF5 file does, which need not hold an image."""
+    return name.lower().endswith(HDF5_ENDINGS)
 
 
 def is_picture_name(name: str) -> bool:

@@ -1,7 +1,6 @@
 """NIfTI-1 and NIfTI-2, single files and pairs, either byte order, plain or gzip.
 
-The header is checked here, field by field, before nibabel decodes its quaternion; the voxels are decoded here,
-a few slices at a time, so that a scan takes little more memory than its float32 values.
+The header is checked here, field by field, before nibabel decodes its quaternion; the voxels are decoded by `decode`.
 
 References
 ----------
@@ -13,7 +12,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomri.core.geometry import Geometry, orientation_code
-from anomri.core.scan import Source, image_sha256
 from anomri.errors import InputError
-from anomri.io.guard import REMEDY_GEOMETRY, Image, agreed_affine, check_affine, check_shape, replace_nonfinite
+from anomri.io.decode import decode
+from anomri.io.guard import REMEDY_GEOMETRY, Image, agreed_affine, check_affine, check_shape, image_of
 from anomri.io.stream import ByteStream, opened
 
 __all__ = ["is_nifti", "read_nifti"]
 
 READER = "anomri.nifti 1"
-SLAB_BYTES = 1 << 22
 MAX_DIM = 32767
 MILLIMETRE, UNKNOWN_UNIT = 2, 0
 UNITS = {1: "metres", 3: "micrometres"}
@@ -79,28 +75,18 @@ def read_nifti(stream: ByteStream, *, max_voxels: int) -> Image:
     layout = _parse(stream, max_voxels=max_voxels)
     if not layout.paired:
         stream.expect(layout.offset + layout.n_bytes)
-        voxels = _decode(stream, layout)
+        voxels = _voxels(stream, layout)
         stream.finish()
         notes, digest = list(stream.notes), stream.sha256
     else:
         stream.finish()
         with opened(_partner(stream.path), hasher=stream.hasher) as data:
             data.expect(layout.offset + layout.n_bytes)
-            voxels = _decode(data, layout)
+            voxels = _voxels(data, layout)
             data.finish()
             notes, digest = list(data.notes), data.sha256
-    note = replace_nonfinite(voxels)
-    notes += [*layout.notes, *([note] if note is not None else [])]
-    geometry = Geometry(layout.shape, layout.affine)
-    source = Source(
-        format="nifti",
-        reader=READER,
-        sha256=digest,
-        image_sha256=image_sha256(voxels, geometry),
-        orientation=orientation_code(layout.affine),
-        notes=tuple(notes),
-    )
-    return Image(voxels, geometry, source)
+    notes += layout.notes
+    return image_of(voxels, layout.affine, format="nifti", reader=READER, sha256=digest, notes=notes)
 
 
 def _version(head: bytes) -> tuple[int, bool, str] | None:
@@ -263,33 +249,9 @@ def _partner(path: Path) -> Path:
     )
 
 
-def _decode(stream: ByteStream, layout: _Layout) -> NDArray[np.float32]:
+def _voxels(stream: ByteStream, layout: _Layout) -> NDArray[np.float32]:
     stream.skip(layout.offset)
-    nx, ny, nz = layout.shape
-    plane = nx * ny * layout.stored.itemsize
-    step = min(nz, max(1, SLAB_BYTES // plane))
-    convert = _converter(layout)
-    voxels = np.empty(layout.shape, dtype=np.float32)
-    for z in range(0, nz, step):
-        planes = min(step, nz - z)
-        slab = np.frombuffer(stream.take(plane * planes), dtype=layout.stored)
-        voxels[:, :, z : z + planes] = convert(slab).reshape((nx, ny, planes), order="F")
-    return voxels
-
-
-def _converter(layout: _Layout) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """How stored values become float32."""
-    scaled = (layout.slope, layout.inter) != (1.0, 0.0)
-
-    def convert(stored: NDArray[Any]) -> NDArray[np.float32]:
-        with np.errstate(all="ignore"):
-            wide = stored.astype(np.float64) * layout.slope + layout.inter if scaled else stored
-            values = wide.astype(np.float32)
-            if not np.isfinite(values).all() and bool((np.isinf(values) & np.isfinite(stored)).any()):
-                raise InputError("a value does not fit float32", remedy="Rescale the image.", code="nonfinite")
-        return values
-
-    return convert
+    return decode(stream.take, layout.shape, layout.stored, slope=layout.slope, inter=layout.inter)
 
 
 def _bad_header(cause: str) -> InputError:

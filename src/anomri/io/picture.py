@@ -1,4 +1,4 @@
-"""A single slice from a picture: PNG, JPEG, TIFF, or a NumPy array of rows and columns.
+"""A single slice from a picture: PNG, JPEG, TIFF, or (in `npy`) a NumPy array of rows and columns.
 
 A picture says neither how large a pixel is nor where the patient's left is. It becomes one slice of 1 mm pixels, its
 first row in front and its first column on the patient's right, which is how axial slices are shown: so it stands
@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomri.core.geometry import Geometry, orientation_code
-from anomri.core.scan import Source, image_sha256
 from anomri.errors import InputError
-from anomri.io.guard import Image, check_shape, replace_nonfinite
+from anomri.io.decode import as_float32
+from anomri.io.guard import Image, check_shape, image_of
 from anomri.io.stream import ByteStream
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["PICTURES", "PICTURE_FORMATS", "is_npy", "read_npy", "read_picture"]
+__all__ = ["PICTURES", "PICTURE_FORMATS", "read_picture", "slice_of"]
 
 READER = "anomri.picture 1"
 ASSUMED = "a picture has no spacing and no orientation: 1 mm a pixel is assumed, and left and right are unknown"
 MAX_FILE_BYTES = 1 << 28
-NPY_MAGIC = b"\x93NUMPY"
 # ITU-R BT.601, of red, green, blue.
 LUMA = (0.299, 0.587, 0.114)
 # JPEG gives the channels of a grey image differences of a few steps.
@@ -46,12 +44,8 @@ PICTURES: dict[str, Callable[[bytes], bool]] = {
     "jpeg": _starts(b"\xff\xd8\xff"),
     "tiff": _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
-PICTURE_FORMATS = (*PICTURES, "npy")
-
-
-def is_npy(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a NumPy array."""
-    return head.startswith(NPY_MAGIC)
+# Formats of single slices.
+PICTURE_FORMATS = (*PICTURES, "npy", "npz")
 
 
 def read_picture(stream: ByteStream, *, max_voxels: int) -> Image:
@@ -65,43 +59,7 @@ def read_picture(stream: ByteStream, *, max_voxels: int) -> Image:
     content = stream.rest(MAX_FILE_BYTES)
     stream.finish()
     rows, notes = _decoded(content, name, max_voxels)
-    return _slice(rows, name, stream, notes)
-
-
-def read_npy(stream: ByteStream, *, max_voxels: int) -> Image:
-    """Read one array of real numbers, (rows, columns); axes of length 1 are dropped.
-
-    Raises
-    ------
-    InputError : see the codes in this package's `read`.
-    """
-    head = BytesIO(stream.head)
-    try:
-        version = np.lib.format.read_magic(head)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, by_columns, kind = read_header[version](head)
-    except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError) as error:
-        raise InputError(
-            "the header of the NumPy array cannot be read", remedy="Save it again with numpy.save.", code="bad_header"
-        ) from error
-    if kind.hasobject or kind.kind not in "buif":
-        raise InputError(
-            "the NumPy array does not hold real numbers", remedy="Give an array of numbers.", code="unsupported_type"
-        )
-    sides = [n for n in shape if n != 1]
-    if len(sides) != 2:
-        raise InputError(
-            f"the NumPy array has the shape {' × '.join(map(str, shape)) or '()'}",
-            remedy="Give one slice, rows × columns; volumes need a format with a geometry, such as NIfTI.",
-            code="not_one_volume",
-        )
-    check_shape((sides[1], sides[0], 1), max_voxels=max_voxels)
-    size = sides[0] * sides[1] * kind.itemsize
-    stream.expect(head.tell() + size)
-    stream.skip(head.tell())
-    stored = np.frombuffer(stream.take(size), dtype=kind)
-    stream.finish()
-    return _slice(stored.reshape(sides, order="F" if by_columns else "C"), "npy", stream, [])
+    return slice_of(rows, name, stream, notes)
 
 
 def _decoded(content: bytes, name: str, max_voxels: int) -> tuple[NDArray[Any], list[str]]:
@@ -161,20 +119,11 @@ def _grey(picture: Picture) -> tuple[NDArray[Any], list[str]]:
     return red + green + blue, notes
 
 
-def _slice(rows: NDArray[Any], name: str, stream: ByteStream, notes: list[str]) -> Image:
-    with np.errstate(all="ignore"):
-        voxels: NDArray[np.float32] = np.array(rows.T[:, :, None], dtype=np.float32, order="C")
-    replaced = replace_nonfinite(voxels)
+def slice_of(rows: NDArray[Any], name: str, stream: ByteStream, notes: list[str]) -> Image:
+    """The single slice that (rows, columns) show; see the module."""
+    voxels = np.ascontiguousarray(as_float32(rows.T[:, :, None]))
     x, y, _ = voxels.shape
     affine = np.diag([-1.0, -1.0, 1.0, 1.0])
     affine[:2, 3] = (x - 1) / 2.0, (y - 1) / 2.0
-    geometry = Geometry((x, y, 1), affine)
-    source = Source(
-        format=name,
-        reader=READER,
-        sha256=stream.sha256,
-        image_sha256=image_sha256(voxels, geometry),
-        orientation=orientation_code(affine),
-        notes=(*stream.notes, ASSUMED, *notes, *([] if replaced is None else [replaced])),
-    )
-    return Image(voxels, geometry, source)
+    notes = [*stream.notes, ASSUMED, *notes]
+    return image_of(voxels, affine, format=name, reader=READER, sha256=stream.sha256, notes=notes)

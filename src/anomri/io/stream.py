@@ -1,12 +1,14 @@
 """The bytes of one file, read once from front to back, hashed and inflated on the way.
 
 A gzip file is inflated here, in pieces, counted, and always to its trailer, so that a cut or damaged file is noticed
-(RFC 1952). Nothing is allocated because a file says so: only what has arrived takes memory.
+(RFC 1952). Nothing is allocated because a file says so: only what has arrived takes memory. Opening, passing over and
+what can go wrong on the way are told in one place, which makes it a little longer than other files.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import zlib
@@ -20,7 +22,17 @@ from anomri.errors import EnvironmentProblem, InputError
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["HEAD_BYTES", "SLACK_BYTES", "ByteStream", "opened"]
+__all__ = [
+    "HEAD_BYTES",
+    "INFLATE_BYTES",
+    "READ_BYTES",
+    "SLACK_BYTES",
+    "ByteStream",
+    "damaged",
+    "goes_on",
+    "opened",
+    "truncated",
+]
 
 HEAD_BYTES = 1 << 16
 # How much may follow the image before the file is refused.
@@ -113,26 +125,31 @@ class ByteStream:
         """The running digest, for a second file of the same image."""
         return self._hasher
 
-    def expect(self, total: int) -> None:
+    def expect(self, total: int, *, deflated: bool = False) -> None:
         """Compare the number of content bytes that the header promises with the file's size, before any is taken.
+
+        Parameters
+        ----------
+        deflated : most of them come out of compressed data inside the file, see `inflate`.
 
         Raises
         ------
         InputError : the file cannot hold that many (`truncated`), or is far larger than that
             (`too_large`, `compression_bomb`).
         """
-        most = self.size * DEFLATE_RATIO if self.is_gzip else self.size
+        most = self.size * DEFLATE_RATIO ** (self.is_gzip + deflated)
+        packed = self.is_gzip or deflated
         if total > most:
             raise InputError(
-                f"the header declares {total} bytes and the file holds {'at most ' if self.is_gzip else ''}{most}",
+                f"the header declares {total} bytes and the file holds {'at most ' if packed else ''}{most}",
                 remedy="Copy or convert the file again.",
                 code="truncated",
             )
-        if self.size > (2 * total if self.is_gzip else total) + SLACK_BYTES:
+        if self.size > (2 * total if packed else total) + SLACK_BYTES:
             raise InputError(
                 f"the image ends after {total} bytes and the file has {self.size}",
                 remedy="Get the file again from a source you trust.",
-                code="compression_bomb" if self.is_gzip else "too_large",
+                code="compression_bomb" if packed else "too_large",
             )
 
     def skip(self, count: int) -> None:
@@ -147,14 +164,25 @@ class ByteStream:
         ------
         InputError : they end early (`truncated`) or are damaged (`checksum`).
         """
-        out = bytearray(self._ahead[:count])
-        self._ahead = self._ahead[count:]
+        out = bytearray()
         while len(out) < count:
-            piece = self._content(min(count - len(out), INFLATE_BYTES))
+            piece = self.piece(min(count - len(out), INFLATE_BYTES))
             if not piece:
-                raise _truncated()
+                raise truncated()
             out += piece
         return out
+
+    def piece(self, most: int) -> bytes:
+        """Up to `most` of the next content bytes, at least one; none at the end.
+
+        Raises
+        ------
+        InputError : they are damaged (`checksum`) or cut off (`truncated`).
+        """
+        if self._ahead:
+            out, self._ahead = self._ahead[:most], self._ahead[most:]
+            return out
+        return self._content(most)
 
     def rest(self, most: int) -> bytes:
         """All content bytes that are left.
@@ -163,15 +191,24 @@ class ByteStream:
         ------
         InputError : more than `most` (`too_large`), or they are damaged (`checksum`).
         """
-        out = bytearray(self._ahead)
-        self._ahead = b""
-        while piece := self._content(INFLATE_BYTES):
+        out = bytearray()
+        while piece := self.piece(INFLATE_BYTES):
             out += piece
             if len(out) > most:
                 raise InputError(
                     f"the file has more than {most >> 20} MB", remedy="Give a single image.", code="too_large"
                 )
         return bytes(out)
+
+    @contextmanager
+    def file(self) -> Iterator[io.FileIO]:
+        """The stored bytes, for a library that reads here and there. Same open file; the pass goes on where it was."""
+        at = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        with io.FileIO(os.dup(self._descriptor)) as file:
+            try:
+                yield file
+            finally:
+                os.lseek(self._descriptor, at, os.SEEK_SET)
 
     def finish(self) -> None:
         """Read to the very end: trailer, checksum, length, and whatever follows; then the digest is complete.
@@ -186,11 +223,7 @@ class ByteStream:
         while piece := self._content(INFLATE_BYTES, next_member=False):
             extra += len(piece)
             if extra > SLACK_BYTES:
-                raise InputError(
-                    "the content goes on long after the image that its header describes",
-                    remedy="Get the file again from a source you trust.",
-                    code="compression_bomb" if self.is_gzip else "too_large",
-                )
+                raise goes_on("compression_bomb" if self.is_gzip else "too_large")
         trailing = len(self._stored)
         while chunk := self._read():
             trailing += len(chunk)
@@ -232,15 +265,13 @@ class ByteStream:
             try:
                 piece = self._inflater.decompress(self._stored, most)
             except zlib.error as error:
-                raise InputError(
-                    f"the compressed data are damaged ({error})", remedy="Copy or download it again.", code="checksum"
-                ) from error
+                raise damaged(error) from error
             self._stored = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
             self._produced += len(piece)
             if piece:
                 return bytes(piece)
             if not fed and not self._inflater.eof:
-                raise _truncated()
+                raise truncated()
 
     def _start_next_member(self) -> bool:
         """Go on with a further gzip member (bgzip and `cat` make them), if there is one."""
@@ -277,5 +308,22 @@ def _empty() -> InputError:
     return InputError("the file is empty", remedy="Copy or convert the file again.", code="empty")
 
 
-def _truncated() -> InputError:
+def damaged(error: zlib.error) -> InputError:
+    """The error of compressed data that do not inflate or have another checksum."""
+    return InputError(
+        f"the compressed data are damaged ({error})", remedy="Copy or download it again.", code="checksum"
+    )
+
+
+def goes_on(code: str) -> InputError:
+    """The error of content that is far longer than its image."""
+    return InputError(
+        "the content goes on long after the image that its header describes",
+        remedy="Get the file again from a source you trust.",
+        code=code,
+    )
+
+
+def truncated() -> InputError:
+    """The error of content that ends early."""
     return InputError("the file ends before its image does", remedy="Copy or download it again.", code="truncated")

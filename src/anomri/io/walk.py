@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomri.errors import InputError
-from anomri.io.names import is_nifti_name, is_picture_name, safe_id, shown
+from anomri.io.names import is_hdf5_name, is_picture_name, is_volume_name, safe_id, shown
 
 __all__ = ["Found", "find_images"]
 
@@ -46,9 +46,10 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
     """The scans among files and folders.
 
     A file is taken as it is. A folder is walked, sorted by name and at most 32 levels deep: only regular files whose
-    name ends in ``.nii`` or ``.nii.gz``; nothing hidden; no folder below it that anomri wrote; links only where
-    they stay inside the folder. A folder that holds none of these gives its pictures (``.png``, ``.jpg``, ``.tif``,
-    ``.npy``), which beside volumes are previews. No file is taken twice.
+    name ends as a volume's (``.nii``, ``.nii.gz``, ``.mgh``, ``.mgz``, ``.mha``, ``.mhd``, ``.nrrd``, ``.nhdr``);
+    nothing hidden; no folder below it that anomri wrote; links only where they stay inside the folder. A folder that
+    holds none of these gives its pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which
+    beside volumes are previews and transforms. No file is taken twice.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
         for image in _within(given, include) if _is_listable(given) else [_Image(given, _real(given), "")]:
             images.setdefault(image.real, image)
     if not images:
-        pattern = ".nii, .nii.gz or picture files" if include is None else f"files that match {shown(include)!r}"
+        pattern = "volumes or pictures of a known ending" if include is None else f"files that match {shown(include)!r}"
         where = ", ".join(shown(given) for given in inputs[:3]) + (", ..." if len(inputs) > 3 else "")
         remedy = "Check the path." if include is None else "Check the path and the pattern."
         raise InputError(f"no scans found: no {pattern} in {where}", remedy=remedy, code="no_scans")
@@ -98,8 +99,8 @@ def _is_listable(given: Path) -> bool:
 def _within(folder: Path, include: str | None) -> list[_Image]:
     if include is not None:
         return list(_walk(folder, _matcher(include)))
-    found = list(_walk(folder, lambda name: is_nifti_name(name) or is_picture_name(name)))
-    volumes = [image for image in found if is_nifti_name(image.within)]
+    found = list(_walk(folder, lambda name: is_volume_name(name) or is_hdf5_name(name) or is_picture_name(name)))
+    volumes = [image for image in found if is_volume_name(image.within)]
     return volumes if volumes else found
 
 
