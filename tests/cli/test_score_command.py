@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -118,6 +121,28 @@ def test_a_table_that_fits_no_scan_is_told_at_the_start(anomri, files, tmp_path,
     assert "No scan" in lines[2]
     assert lines[3].startswith("1 scan, ")
     assert len(json.loads((tmp_path / "out" / "run.json").read_text())["notes"]) == 3
+
+
+def test_what_was_passed_over_is_told_and_recorded(anomri, files, tmp_path, capsys):
+    (path,) = files(a="score 0.1")
+    (tmp_path / "b.nii").write_text("score 0.2")
+    (path.parent / "b.nii").symlink_to(tmp_path / "b.nii")
+    assert anomri("score", "-i", path.parent, "-o", tmp_path / "out", "--jobs", 1) == 0
+    line = f"{path.parent}: skipped 1 links that lead out of the folder (b.nii)"
+    assert capsys.readouterr().err.splitlines()[0] == line
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["notes"] == [line]
+
+
+def test_a_name_in_any_script_is_the_name_of_its_folder_and_of_its_row(anomri, files, tmp_path):
+    names = ["МРТ_Жук", "脑-01", "مخ", "स्कैन"]
+    paths = files(**dict.fromkeys(names, "score 0.1"))
+    assert anomri("score", "-i", *paths, "-o", tmp_path / "out", "--jobs", 1) == 0
+    out = tmp_path / "out"
+    assert {path.name for path in out.iterdir() if path.is_dir()} == set(names)
+    with (out / "summary.csv").open(encoding="utf-8", newline="") as table:
+        assert {row["scan_id"] for row in csv.DictReader(table)} == set(names)
+    links = re.findall(r'href="([^"]+)/report.html"', (out / "index.html").read_text(encoding="utf-8"))
+    assert {unquote(link).removeprefix("./") for link in links} == set(names)
 
 
 def test_a_scan_named_like_an_output_is_scored(anomri, files, tmp_path):

@@ -109,6 +109,7 @@ def test_bytes_that_are_not_text_are_refused(tmp_path):
     [
         ("sub-01_T1w", "sub-01"), ("sub-01", "sub-01"), ("study_sub-A7_T1w", "sub-A7"), ("sub-01-0a1b2c3d", "sub-01"),
         ("patient26_T1", "patient26_T1"), ("sub-", "sub-"), ("notsub-01", "notsub-01"),
+        ("sub-Жук_T1w", "sub-Жук"), ("sub-e\u0301-x", "sub-e\u0301"),
     ],
 )  # fmt: skip
 def test_the_subject_is_the_bids_entity_or_the_scan_itself(scan_id, subject):

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from anomri.errors import InputError
 from anomri.io import find_images
-from anomri.io.names import MAX_SCAN_ID, safe_id, shown
+from anomri.io.names import MAX_SCAN_ID, is_safe_id, safe_id, shown
 
 
 def touch(root, *names):
@@ -77,7 +78,7 @@ def test_links_stay_inside_the_folder_and_one_that_leads_nowhere_is_a_scan_that_
     (root / "e.nii").symlink_to("e.nii")
     with caplog.at_level(logging.WARNING):
         assert found([root]) == [root / "c.nii", root / "d.nii", root / "e.nii"]
-    assert "skipped 2 links that lead out of the folder" in caplog.text
+    assert "skipped 2 links that lead out of the folder (a.nii, b)" in caplog.text
 
 
 def test_a_cycle_of_links_ends(tmp_path):
@@ -93,7 +94,21 @@ def test_a_fifo_is_not_an_image_and_is_said(tmp_path, caplog):
     os.mkfifo(tmp_path / "f.nii")
     with caplog.at_level(logging.WARNING):
         assert found([tmp_path]) == [tmp_path / "x.nii"]
-    assert "skipped 1 pipes, sockets or devices" in caplog.text
+    assert "skipped 1 pipes, sockets or devices (f.nii)" in caplog.text
+    heard = []
+    find_images([tmp_path], report=heard.append)
+    assert heard == [f"{tmp_path}: skipped 1 pipes, sockets or devices (f.nii)"]
+
+
+def test_of_thousands_that_are_passed_over_ten_are_named(tmp_path):
+    root = touch(tmp_path / "root", "x.nii")
+    for number in range(12):
+        (root / f"out\x1b{number:02d}.nii").symlink_to(tmp_path)
+    heard = []
+    find_images([root], report=heard.append)
+    (line,) = heard
+    assert "skipped 12 links" in line
+    assert line.endswith("out\\x1b09.nii, ...)")
 
 
 def test_the_walk_goes_32_levels_deep_and_no_deeper(tmp_path, caplog):
@@ -215,6 +230,7 @@ def test_broken_names_are_found_and_named_safely(tmp_path):
     assert len({scan.scan_id for scan in scans}) == len(scans)
     for scan in scans:
         assert re.fullmatch(r"[A-Za-z0-9_.-]+", scan.scan_id)
+        assert is_safe_id(scan.scan_id)
         assert shown(scan.path).isprintable()
 
 
@@ -223,7 +239,9 @@ def test_broken_names_are_found_and_named_safely(tmp_path):
     [
         ("sub-01_T1w.nii.gz", "sub-01_T1w"), ("x.v2.nii", "x.v2"), ("x.hdr", "x"), ("plain", "plain"),
         ("CON.nii", "scan-CON"),
-        ("nul.a.nii", "scan-nul.a"), ("äöü.nii", "scan"), ("-x-.nii", "x"), ("a b.nii", "a-b"), (".nii.gz", "scan"),
+        ("nul.a.nii", "scan-nul.a"), ("äöü.nii", "äöü"), ("-x-.nii", "x"), ("a b.nii", "a-b"), (".nii.gz", "scan"),
+        ("a - (b).nii", "a---b"), ("Müller 脑 МРТ.nii", "Müller-脑-МРТ"), ("स्कैन-१.nii", "स्कैन-१"), ("½².nii", "scan"),
+        ("e\u0301.nii", "é"), ("\u0301e.nii", "e"), ("a\u3164b\ufe0f.nii", "a-b"), ("=1\u0338.nii", "1\u0338"),
     ],
 )  # fmt: skip
 def test_the_scan_name_is_the_file_name_without_its_ending(name, scan_id):
@@ -233,16 +251,43 @@ def test_the_scan_name_is_the_file_name_without_its_ending(name, scan_id):
 @given(name=st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=300))
 def test_every_scan_name_is_safe(name):
     safe = safe_id(Path("folder") / name)
-    assert re.fullmatch(r"[A-Za-z0-9_.-]+", safe)
+    assert all(c in "_.-" or c.isalnum() or unicodedata.combining(c) or unicodedata.category(c)[0] == "M" for c in safe)
+    assert unicodedata.normalize("NFC", safe) == safe
     assert safe[0] not in ".-"
-    assert len(safe) <= MAX_SCAN_ID
+    assert not unicodedata.category(safe[0]).startswith("M")
+    assert len(safe.encode()) <= MAX_SCAN_ID
+    assert is_safe_id(safe)
+    # An ending of its own, which is cut off again.
+    assert safe_id(Path(f"{safe}.nii.gz")) == safe
     assert len(shown(name)) <= 256
 
 
+@given(name=st.text(st.characters(max_codepoint=127, exclude_characters="/\0"), min_size=1, max_size=90))
+def test_a_name_in_plain_letters_keeps_them_and_nothing_else(name):
+    # The rule in one line, for the names that need none of the exceptions.
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "scan"
+    if not re.match(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", plain, re.IGNORECASE):
+        assert safe_id(Path(f"{name}.nii")) in (plain, f"scan-{plain}")
+
+
+@pytest.mark.parametrize("name", ["", ".x", "-x", "a/b", "a b", "\u0301x", "e\u0301", "x" * 151, "脑" * 51, "a\ud800"])
+def test_what_would_hide_leave_or_confuse_is_no_safe_name(name):
+    assert not is_safe_id(name)
+
+
 def test_long_names_that_differ_only_at_their_end_stay_apart():
-    a, b = safe_id(Path("x" * 200 + "1.nii")), safe_id(Path("x" * 200 + "2.nii"))
-    assert a != b
-    assert len(a) == MAX_SCAN_ID
+    for letter, least in (("x", MAX_SCAN_ID), ("脑", MAX_SCAN_ID - 2)):
+        a, b = safe_id(Path(letter * 200 + "1.nii")), safe_id(Path(letter * 200 + "2.nii"))
+        assert a != b
+        assert least <= len(a.encode()) <= MAX_SCAN_ID
+        assert a.startswith(letter)
+
+
+def test_names_that_differ_in_how_a_letter_is_composed_are_kept_apart(tmp_path):
+    touch(tmp_path, "\u00e9.nii", "e\u0301.nii")
+    names = [scan.scan_id for scan in find_images([tmp_path])]
+    assert len(set(names)) == 2
+    assert all(re.fullmatch("é-[0-9a-f]{8}", name) for name in names)
 
 
 def test_thousands_of_other_files_take_no_time(tmp_path):

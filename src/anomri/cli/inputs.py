@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +20,25 @@ if TYPE_CHECKING:
 __all__ = ["found_images", "normals", "refuse_output_among_inputs", "refuse_rate", "require_file", "table_of"]
 
 
-def found_images(inputs: Sequence[Path], *, include: str | None, argument: str = "--input") -> tuple[Found, ...]:
-    """The images among files and folders; a usage error where there are none."""
+def found_images(
+    inputs: Sequence[Path],
+    *,
+    include: str | None,
+    argument: str = "--input",
+    note: Callable[[str], None] = lambda _line: None,
+) -> tuple[Found, ...]:
+    """The images among files and folders; a usage error where there are none.
+
+    What was passed over is told on stderr, and to `note`.
+    """
     from anomri.io.walk import find_images
 
+    def tell(line: str) -> None:
+        say(line, error=True)
+        note(line)
+
     try:
-        return find_images(inputs, include=include)
+        return find_images(inputs, include=include, report=tell)
     except InputError as error:
         # What the user typed is at fault here, no scan is.
         raise typer.BadParameter(f"{error.cause}. {error.remedy}", param_hint=argument) from error

@@ -53,7 +53,8 @@ def score(
     from anomri.runs.progress import progress_on
     from anomri.runs.run import run
 
-    found = found_images([*inputs, *(more or [])], include=include)
+    notes: list[str] = []
+    found = found_images([*inputs, *(more or [])], include=include, note=notes.append)
     refuse_output_among_inputs(out, [*inputs, *(more or [])])
     if mask is not None and len(found) > 1:
         raise typer.BadParameter(f"a mask belongs to one scan, and there are {len(found)}", param_hint="--mask")
@@ -70,6 +71,7 @@ def score(
         device=device.value,
         jobs=jobs,
         progress=progress_on(sys.stderr),
+        notes=notes,
     )
     tell(summary, as_json=as_json)
     raise typer.Exit(exit_code(summary, fail_on))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import unicodedata
+from itertools import dropwhile, groupby
 from pathlib import Path
 
 __all__ = [
@@ -14,13 +14,17 @@ __all__ = [
     "is_hdf5_name",
     "is_nifti_name",
     "is_picture_name",
+    "is_safe_id",
     "is_volume_name",
     "safe_id",
     "shown",
     "visible",
 ]
 
+# Bytes in UTF-8, since file systems count them: 100 Latin letters, 50 Cyrillic ones, 33 Chinese ones.
 MAX_SCAN_ID = 100
+# With what a clash or a simulation adds to it.
+MAX_FOLDER_NAME = 150
 MAX_SHOWN = 256
 NIFTI_ENDINGS = (".nii", ".nii.gz")
 VOLUME_ENDINGS = (*NIFTI_ENDINGS, ".mgh", ".mgz", ".mgh.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
@@ -31,6 +35,10 @@ KNOWN_ENDINGS = (*VOLUME_ENDINGS, *HDF5_ENDINGS, ".hdr", ".img", ".dcm", *PICTUR
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 # What anomri writes beside the folders of the scans, and what marks a folder of its own.
 OUTPUTS = {"run.json", "result.json", "summary.csv", "index.html"}
+# Unicode 16, Default_Ignorable_Code_Point among letters and marks: they are drawn as nothing.
+INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0") | {
+    chr(code) for start, end in ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF)) for code in range(start, end + 1)
+}
 # BIDS 1.10, suffixes of anatomical images that name one contrast.
 BIDS_SEQUENCES = ("FLAIR", "PDw", "T1w", "T2starw", "T2w")
 
@@ -56,10 +64,11 @@ def is_picture_name(name: str) -> bool:
 
 
 def safe_id(path: Path) -> str:
-    """The file's own name without its ending, in the alphabet ``[A-Za-z0-9_.-]``.
+    """The file's own name without its ending: letters and digits of any script, ``_``, ``.`` and ``-``.
 
-    At most `MAX_SCAN_ID` characters (a longer name is cut and ends in a hash of the whole), never empty, never
-    hidden, never a device name of Windows, never the name of a file that anomri writes beside it.
+    Anything else becomes ``-``. Composed as Unicode says (NFC), so that a name is the same on every system. At most
+    `MAX_SCAN_ID` bytes (a longer name is cut and ends in a hash of the whole), never empty, never hidden, never a
+    device name of Windows, never the name of a file that anomri writes beside it.
     """
     stem = path.name
     if stem.lower().endswith(".gz"):
@@ -68,13 +77,26 @@ def safe_id(path: Path) -> str:
         if stem.lower().endswith(ending):
             stem = stem[: -len(ending)]
             break
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", stem).strip("-.") or "scan"
+    parts = groupby(unicodedata.normalize("NFC", stem), _is_safe)
+    safe = _trimmed("".join("".join(part) if kept else "-" for kept, part in parts)) or "scan"
     if safe.split(".", 1)[0].lower() in RESERVED or safe.lower() in OUTPUTS:
         safe = f"scan-{safe}"
-    if len(safe) > MAX_SCAN_ID:
+    if len(safe.encode()) > MAX_SCAN_ID:
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
-        safe = f"{safe[: MAX_SCAN_ID - 9]}-{digest}"
+        cut = safe.encode()[: MAX_SCAN_ID - 9].decode(errors="ignore")
+        safe = f"{cut}-{digest}"
     return safe
+
+
+def is_safe_id(name: str) -> bool:
+    """Whether a name may name a folder: of the alphabet of `safe_id`, in its form, not hidden, not too long."""
+    return (
+        0 < len(name.encode(errors="replace")) <= MAX_FOLDER_NAME
+        and all(map(_is_safe, name))
+        and unicodedata.normalize("NFC", name) == name
+        and name[0] not in "-."
+        and not _is_mark(name[0])
+    )
 
 
 def bids_sequence(path: Path) -> str | None:
@@ -101,3 +123,18 @@ def visible(text: str) -> str:
 def _is_visible(character: str) -> bool:
     # Cc control, Cf format (direction marks, zero width), Cs lone surrogate, Zl and Zp line and paragraph separator.
     return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _is_safe(character: str) -> bool:
+    # L letters, M the marks some scripts spell their vowels with, Nd digits.
+    kind = unicodedata.category(character)
+    return character in "_.-" or ((kind[0] in "LM" or kind == "Nd") and character not in INVISIBLE)
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
+def _trimmed(name: str) -> str:
+    """Without what would hide a name, look like an option, or hang on the character before it."""
+    return "".join(dropwhile(lambda c: c in "-." or _is_mark(c), name)).rstrip("-.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,13 @@ class Participants:
 
 def subject_of(scan_id: str) -> str:
     """The subject a scan belongs to: the BIDS entity ``sub-…`` of its name, the name itself where there is none."""
-    found = re.match(r"(?:.*?[_-])??(sub-[A-Za-z0-9]+)(?![A-Za-z0-9])", scan_id)
+    found = re.match(r"(?:.*?[_-])??(sub-[^_.-]+)", scan_id)
     return scan_id if found is None else found.group(1)
 
 
 def _label(subject: str) -> str:
-    return subject.removeprefix("sub-")
+    # A table may spell an accented letter in two characters, a scan's name has it in one.
+    return unicodedata.normalize("NFC", subject).removeprefix("sub-")
 
 
 def read_participants(path: Path) -> Participants:

@@ -19,6 +19,8 @@ from anomri.io.names import is_hdf5_name, is_picture_name, is_volume_name, safe_
 __all__ = ["Found", "find_images"]
 
 MAX_DEPTH = 32
+# Of what was passed over so many are named.
+MAX_NAMED = 10
 # A folder below the root that holds one of these was made by anomri.
 OUTPUT_MARKS = ("result.json", "run.json")
 
@@ -42,7 +44,9 @@ class Found:
     scan_id: str
 
 
-def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[Found, ...]:
+def find_images(
+    inputs: Sequence[Path], *, include: str | None = None, report: Callable[[str], None] = _log.warning
+) -> tuple[Found, ...]:
     """The scans among files and folders.
 
     A file is taken as it is. A folder is walked, sorted by name and at most 32 levels deep: only regular files whose
@@ -54,10 +58,11 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
     Parameters
     ----------
     include : a pattern such as ``*_T1w.nii.gz`` that takes the place of the endings; ``*`` also stands for folders.
+    report : told in a sentence, for each folder, of what looked like scans and was passed over.
 
     Returns
     -------
-    In the order of `inputs`. `scan_id` is the file's own name in a safe alphabet; where two agree (upper and lower
+    In the order of `inputs`. `scan_id` is the file's own name, see `safe_id`; where two agree (upper and lower
     case alike) each gets a hash: of its path within the folder that was given, or of its full path where the file
     itself was given or these agree, too. So it does not matter how the path to a folder was typed, nor where the
     folder stands.
@@ -69,7 +74,7 @@ def find_images(inputs: Sequence[Path], *, include: str | None = None) -> tuple[
     """
     images: dict[str, _Image] = {}
     for given in map(Path, inputs):
-        for image in _within(given, include) if _is_listable(given) else [_Image(given, _real(given), "")]:
+        for image in _within(given, include, report) if _is_listable(given) else [_Image(given, _real(given), "")]:
             images.setdefault(image.real, image)
     if not images:
         pattern = "volumes or pictures of a known ending" if include is None else f"files that match {shown(include)!r}"
@@ -96,10 +101,12 @@ def _is_listable(given: Path) -> bool:
         return False
 
 
-def _within(folder: Path, include: str | None) -> list[_Image]:
+def _within(folder: Path, include: str | None, report: Callable[[str], None]) -> list[_Image]:
     if include is not None:
-        return list(_walk(folder, _matcher(include)))
-    found = list(_walk(folder, lambda name: is_volume_name(name) or is_hdf5_name(name) or is_picture_name(name)))
+        return list(_walk(folder, _matcher(include), report))
+    found = list(
+        _walk(folder, lambda name: is_volume_name(name) or is_hdf5_name(name) or is_picture_name(name), report)
+    )
     volumes = [image for image in found if is_volume_name(image.within)]
     return volumes if volumes else found
 
@@ -110,10 +117,10 @@ def _matcher(include: str) -> Callable[[str], bool]:
     return lambda relative: pattern.match(relative) is not None or pattern.match(f"/{relative}") is not None
 
 
-def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[_Image]:
+def _walk(root: Path, wanted: Callable[[str], bool], report: Callable[[str], None]) -> Iterator[_Image]:
     """Matching files below a folder."""
     inside = _real(root)
-    skipped: dict[str, list[Path]] = defaultdict(list)
+    skipped: dict[str, list[str]] = defaultdict(list)
     entered: set[tuple[int, int]] = set()
 
     def visit(folder: Path, relative: str, depth: int) -> Iterator[_Image]:
@@ -126,7 +133,7 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[_Image]:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             if depth > 0:
-                skipped["folders that cannot be listed"].append(folder)
+                skipped["folders that cannot be listed"].append(relative)
                 return
             raise InputError(
                 f"the folder {shown(folder)} cannot be listed", remedy="Check its permissions.", code="read_failed"
@@ -138,22 +145,22 @@ def _walk(root: Path, wanted: Callable[[str], bool]) -> Iterator[_Image]:
             if entry.name.startswith("."):
                 continue
             if entry.is_symlink() and _leads_out(path, inside):
-                skipped["links that lead out of the folder"].append(path)
+                skipped["links that lead out of the folder"].append(name)
             elif _is_folder(entry):
                 if depth < MAX_DEPTH:
                     yield from visit(path, f"{name}/", depth + 1)
                 else:
-                    skipped[f"folders deeper than {MAX_DEPTH} levels"].append(path)
+                    skipped[f"folders deeper than {MAX_DEPTH} levels"].append(name)
             elif wanted(name) and _is_special(entry):
-                skipped["pipes, sockets or devices"].append(path)
+                skipped["pipes, sockets or devices"].append(name)
             elif wanted(name):
                 # A link that leads nowhere is a scan that cannot be read: it gets its row with the reason.
                 yield _Image(path, _real(path), name)
 
     yield from visit(root, "", 0)
-    for what, paths in sorted(skipped.items()):
-        more = "" if len(paths) == 1 else ", ..."
-        _log.warning("%s: skipped %d %s (%s%s)", shown(root), len(paths), what, shown(paths[0]), more)
+    for what, names in sorted(skipped.items()):
+        named = ", ".join(map(shown, names[:MAX_NAMED])) + (", ..." if len(names) > MAX_NAMED else "")
+        report(f"{shown(root)}: skipped {len(names)} {what} ({named})")
 
 
 def _leads_out(link: Path, root: str) -> bool:

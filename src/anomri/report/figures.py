@@ -82,11 +82,19 @@ def _write(figure: Figure, x: float, y: float, text: str, *, size: float = 10.0,
 def _title(figure: Figure, outcome: Outcome) -> None:
     result = outcome.result
     _write(figure, 0.02, 0.93, words.VERDICTS[result.verdict].word.capitalize(), size=12.0, colour=_INK)
-    facts = shown(result.scan_id)
+    facts = _drawable(shown(result.scan_id))
     facts = facts if len(facts) <= 40 else facts[:39] + "…"
     if result.p_value is not None:
         facts += f"   score {number(result.score)}   p {number(result.p_value)}"
     _write(figure, 0.43, 0.93, facts, size=9.0)
+
+
+def _drawable(text: str) -> str:
+    """The text with an empty box for each letter that the font lacks (it has no Chinese, for one)."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(_FONT)).get_charmap()
+    return "".join(letter if ord(letter) in known else "□" for letter in text)
 
 
 def _planes(figure: Figure, views: Views, heat: HeatRange | None, *, letters: bool) -> None:

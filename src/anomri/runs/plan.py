@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from anomri.core.result import Result
 from anomri.errors import InputError, OutputConflict
-from anomri.io.names import OUTPUTS, shown
+from anomri.io.names import OUTPUTS, is_safe_id, shown
 from anomri.io.write import TEMPORARY_PREFIX
 from anomri.runs.journal import recorded_paths, recorded_settings
 from anomri.runs.save import RESULT, remove, writing_to
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from anomri.io.walk import Found
 
 __all__ = ["Plan", "make_plan", "make_tasks", "remove_leftovers"]
-
-_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,149}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,7 @@ def make_tasks(
     tasks: dict[str, Task] = {}
     for scan in sorted(found, key=lambda scan: scan.scan_id):
         name = scan.scan_id
-        if not _SAFE_ID.fullmatch(name) or name.casefold() in tasks or name.casefold() in OUTPUTS:
+        if not is_safe_id(name) or name.casefold() in tasks or name.casefold() in OUTPUTS:
             raise InputError(
                 f"the scan id {shown(name)} is taken twice or is no safe folder name",
                 remedy="Rename the file.",

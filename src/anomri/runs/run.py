@@ -75,6 +75,7 @@ def run(
     progress: Progress | None = None,
     deadline_s: float = 600.0,
     scorer: str = DEFAULT_SCORER,
+    notes: Sequence[str] = (),
 ) -> RunSummary:
     """Judge scans, each into ``out/<scan_id>/``, with ``summary.csv``, ``index.html`` and ``run.json`` beside them.
 
@@ -96,6 +97,7 @@ def run(
     progress : told as scans finish.
     deadline_s : longest time for one scan.
     scorer : ``module:function`` that opens the scorer in a worker.
+    notes : sentences on how the images were found, for ``run.json``.
 
     Raises
     ------
@@ -120,8 +122,8 @@ def run(
         workers = max(1, default_jobs(len(plan.jobs)) if jobs is None else min(jobs, len(plan.jobs)))
         teller = Silent() if progress is None else progress
         teller.begin(len(tasks), skipped=plan.skipped, workers=workers, device=judge.device)
-        notes = () if participants is None else participants.notes_on([task.scan_id for task in tasks])
-        journal = Journal(out, settings, tasks, jobs=workers, device=judge.device, notes=notes)
+        on_table = () if participants is None else participants.notes_on([task.scan_id for task in tasks])
+        journal = Journal(out, settings, tasks, jobs=workers, device=judge.device, notes=(*notes, *on_table))
         troubles: dict[str, str] = {}
         crew = Crew(workers, scorer, request, deadline_s=deadline_s, stopped=interrupts.stopped)
         try:
