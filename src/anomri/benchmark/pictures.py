@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from anomri.benchmark.maps import maps_of
+from anomri.benchmark.maps import map_of
 from anomri.benchmark.preparing import Ready, load_ready, load_truth
 from anomri.benchmark.results import Results
 
@@ -39,7 +39,7 @@ def picture_of(ready: Ready, results: Results, seed: int, *, p_value: float) -> 
     prepared = load_ready(ready)
     voxels, region = prepared.scan.voxels, prepared.region.mask
     truth = load_truth(ready)
-    values = maps_of(results, seed).get(ready.case.case_id)
+    values = map_of(results, seed, ready.case.case_id)
     hot = np.zeros(voxels.shape, dtype=bool)
     centre = np.array(ndimage.center_of_mass(prepared.inside.mask)).round().astype(int)
     if values is not None:

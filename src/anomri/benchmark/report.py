@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from anomri.benchmark.cases import NORMAL
 from anomri.benchmark.curves import curves
 from anomri.benchmark.evaluate import cells_of, p_values
+from anomri.benchmark.maps import allowances_of
 from anomri.benchmark.pictures import Picture, picture_of
 from anomri.benchmark.preparing import Ready
 from anomri.benchmark.protocol import Protocol
@@ -31,6 +32,7 @@ def headlines(protocol: Protocol, entries: Sequence[Entry]) -> tuple[tuple[str, 
     shown = {e.metric for e in entries if np.isfinite(e.value)}
     rates = [r for r in protocol.rates if f"false alarms at {r:g}" in shown] or list(protocol.rates)
     rate = min(rates, key=lambda r: abs(r - _RATE))
+    allowances = allowances_of(protocol.recipe_of(protocol.recipe))
     return (
         (
             f"sensitivity at {rate:g}",
@@ -42,7 +44,10 @@ def headlines(protocol: Protocol, entries: Sequence[Entry]) -> tuple[tuple[str, 
         ("auroc within slice position", "AUROC between slices of the same position"),
         ("top finding in lesion", "Top finding within 5 mm of the lesion"),
         ("chance of it", "Chance of that"),
-        ("dice, threshold from normals", "Dice at a threshold from normal scans (1 ml of false positive a scan)"),
+        (
+            "dice, threshold from normals",
+            f"Dice at a threshold from normal scans ({allowances.named(allowances.honest)} of false positive a scan)",
+        ),
         ("oracle dice, pooled", "Best Dice over all thresholds, chosen on the test labels (oracle: an upper bound)"),
         ("voxel average precision, pooled", "Voxel average precision, all scans of a column together"),
         (

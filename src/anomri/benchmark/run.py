@@ -24,7 +24,9 @@ from anomri.benchmark.evaluate import compare, detection
 from anomri.benchmark.external import external_maps, external_scores
 from anomri.benchmark.folds import Fold, split
 from anomri.benchmark.gather import real_cases
+from anomri.benchmark.grounds import Grounds
 from anomri.benchmark.localise import localisation
+from anomri.benchmark.maps import allowances_of
 from anomri.benchmark.preparing import Ready, made_scan, prepare_cases
 from anomri.benchmark.protocol import MethodRow, Protocol
 from anomri.benchmark.report import write_report
@@ -34,6 +36,7 @@ from anomri.benchmark.scoring import Job, Scored, fit_and_score, jobs_of, too_fe
 from anomri.benchmark.source import source_classifier
 from anomri.errors import InputError, OutputConflict
 from anomri.io.write import write_bytes, write_csv, write_json, write_nifti
+from anomri.preparation import Recipe
 from anomri.runs.lock import Lock
 
 __all__ = ["STAGES", "Stage", "run_benchmark", "write_cases"]
@@ -44,9 +47,14 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    recipe_sha256: str
+    recipe: Recipe
     ready: tuple[Ready, ...]
     folds: tuple[Fold, ...]
+    grounds: Grounds
+
+    def localised(self, results: Results) -> list[Entry]:
+        """Where its maps find what is abnormal."""
+        return localisation(results, self.grounds, allowances_of(self.recipe))
 
 
 def run_benchmark(
@@ -91,7 +99,7 @@ def run_benchmark(
         for name in dict.fromkeys(protocol.recipe if row.recipe is None else row.recipe for row in rows):
             recipe = protocol.recipe_of(name)
             ready = prepare_cases(cases, recipe, work / "prepared", jobs=jobs, report=report)
-            prepared[name] = _Prepared(recipe.sha256, ready, split(protocol, ready))
+            prepared[name] = _Prepared(recipe, ready, split(protocol, ready), Grounds(ready))
         _keep_split(prepared[protocol.recipe].folds, out / "split.json")
         if until == "prepare":
             return ()
@@ -101,7 +109,7 @@ def run_benchmark(
             for row in rows
             if row.heatmaps is None
             for job in jobs_of(
-                protocol, row, stages[row.name].folds, recipe_sha256=stages[row.name].recipe_sha256, folder=work
+                protocol, row, stages[row.name].folds, recipe_sha256=stages[row.name].recipe.sha256, folder=work
             )
         ]
         tasks, left_out = _with_enough(tasks, report)
@@ -114,7 +122,7 @@ def run_benchmark(
                 results.append(_external(row, stages[row.name], work))
             else:
                 results += _results(row, stages[row.name], [s for s in scored if s.job.row == row])
-        entries = [e for r in results for e in (*detection(protocol, r), *localisation(r))]
+        entries = [e for r in results for e in (*detection(protocol, r), *stages[r.row.name].localised(r))]
         entries += compare(results)
         entries += left_out
         source, confounds = source_classifier(next(r for r in results if r.row.recipe is None))

@@ -17,18 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from anomri.metrics.detection import Order
-from anomri.metrics.overlap import same_shape
+from anomri.metrics.overlap import box_of, same_shape
 
 __all__ = [
     "FROC_RATES",
+    "Candidates",
     "Froc",
     "Lesions",
     "Matched",
+    "candidates_of",
     "contrasts_of",
     "froc",
     "froc_mean_of",
     "lesions_of",
+    "match_candidates",
     "match_lesions",
 ]
 
@@ -55,6 +57,22 @@ class Lesions(NamedTuple):
     ignored: int
 
 
+class Candidates(NamedTuple):
+    """Components of a map above a threshold that are large enough.
+
+    Of their k voxels `places` (k,), in the order of the flat grid, and `labels` (k,), 1 … m; of the m candidates
+    `scores`, `sizes` and `centres` (m, axes) in voxels; how many were ignored; the shape of the grid.
+    """
+
+    places: Ints
+    labels: Ints
+    scores: Floats
+    sizes: Ints
+    centres: Floats
+    ignored: int
+    shape: tuple[int, ...]
+
+
 class Matched(NamedTuple):
     """What a map found in one scan.
 
@@ -78,11 +96,39 @@ class Froc(NamedTuple):
 
 def lesions_of(mask: Mask, *, spacing_mm: tuple[float, ...], minimum_mm3: float = MINIMUM_MM3) -> Lesions:
     """The components of a mask that are large enough."""
-    labels, n = ndimage.label(mask, structure=np.ones((3,) * mask.ndim, dtype=bool))
-    mm3 = np.bincount(labels.ravel(), minlength=n + 1)[1:].astype(np.float64) * float(np.prod(spacing_mm))
+    box, labels, mm3 = _components(mask, spacing_mm)
     kept = mm3 >= minimum_mm3
     renamed = np.concatenate([[0], np.where(kept, np.cumsum(kept), -1)])
-    return Lesions(renamed[labels], mm3[kept] / 1000.0, int((~kept).sum()))
+    whole = np.zeros(mask.shape, dtype=np.int64)
+    whole[box] = renamed[labels]
+    return Lesions(whole, mm3[kept] / 1000.0, int((~kept).sum()))
+
+
+def candidates_of(
+    values: FloatMap, threshold: float, *, spacing_mm: tuple[float, ...], minimum_mm3: float = MINIMUM_MM3
+) -> Candidates:
+    """The components of ``values > threshold``; parameters as for `match_lesions`."""
+    box, labels, mm3 = _components(values > threshold, spacing_mm)
+    kept = mm3 >= minimum_mm3
+    m = int(kept.sum())
+    renamed = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)])[labels]
+    inside = np.nonzero(renamed)
+    label = renamed[inside]
+    at = [own + part.start for own, part in zip(inside, box, strict=True)]
+    sizes = np.bincount(label, minlength=m + 1)[1:]
+    scores = np.full(m + 1, -np.inf)
+    places = np.ravel_multi_index(at, values.shape).astype(np.int64)
+    np.maximum.at(scores, label, values.ravel()[places])
+    centres = [np.bincount(label, weights=axis, minlength=m + 1)[1:] / sizes for axis in at]
+    return Candidates(
+        places=places,
+        labels=label,
+        scores=scores[1:],
+        sizes=sizes,
+        centres=np.stack(centres, axis=1),
+        ignored=int((~kept).sum()),
+        shape=values.shape,
+    )
 
 
 def contrasts_of(
@@ -144,32 +190,37 @@ def match_lesions(
     InputError : the shapes differ.
     """
     same_shape(values, lesion)
-    truth = lesions_of(lesion, spacing_mm=spacing_mm)
-    found = lesions_of(values > threshold, spacing_mm=spacing_mm)
-    n, m = truth.volumes_ml.size, found.volumes_ml.size
-    scores = np.full(m + 1, -np.inf)
-    inside = found.labels > 0
-    np.maximum.at(scores, found.labels[inside], values[inside])
-    # Row 0 stands for all ignored lesions.
+    found = candidates_of(values, threshold, spacing_mm=spacing_mm)
+    return match_candidates(found, lesions_of(lesion, spacing_mm=spacing_mm), spacing_mm=spacing_mm, strict=strict)
+
+
+def match_candidates(
+    found: Candidates, truth: Lesions, *, spacing_mm: tuple[float, ...], strict: bool = False
+) -> Matched:
+    """`match_lesions` where both are known."""
+    n, m = truth.volumes_ml.size, found.scores.size
+    labels = truth.labels.ravel()
+    # Row 0 stands for all ignored lesions, column 0 for what is no candidate.
     shared = np.zeros((n + 1, m + 1), dtype=np.int64)
-    both = inside & (truth.labels != 0)
-    np.add.at(shared, (np.maximum(truth.labels[both], 0), found.labels[both]), 1)
-    sizes = np.bincount(np.maximum(truth.labels, 0).ravel(), minlength=n + 1)
-    candidate_sizes = np.bincount(np.maximum(found.labels, 0).ravel(), minlength=m + 1)
+    below = labels[found.places]
+    np.add.at(shared, (np.maximum(below[below != 0], 0), found.labels[below != 0]), 1)
+    sizes = np.bincount(labels[labels > 0], minlength=n + 1)
+    candidate_sizes = np.concatenate([[0], found.sizes])
     excused = shared[0] > 0
     if strict:
         hit = shared >= STRICT_IOU * (sizes[:, None] + candidate_sizes - shared)
     else:
-        near = _centroids_near(found.labels, truth.labels, spacing_mm, n=n, m=m)
+        near = _centroids_near(found, truth, spacing_mm)
         hit = (shared >= HIT_SHARE * sizes[:, None]) | near
         excused |= near[0]
     hit[0] = False
     hit[:, 0] = False
     false = ~hit.any(axis=0) & ~excused
+    scores = np.concatenate([[-np.inf], found.scores])
     return Matched(
         lesion_scores=np.where(hit[1:], scores, -np.inf).max(axis=1, initial=-np.inf),
         lesion_ml=truth.volumes_ml,
-        false_scores=scores[1:][false[1:]],
+        false_scores=found.scores[false[1:]],
         ignored_lesions=truth.ignored,
         ignored_candidates=found.ignored,
     )
@@ -205,28 +256,28 @@ def froc_mean_of(
 def _sensitivities_of(
     patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: FalseOn
 ) -> Callable[[Floats], Floats]:
-    """(..., scans) weights → (..., rates) sensitivities."""
+    """(..., scans) weights → (..., rates) sensitivities.
+
+    Sensitivity only grows where a lesion is found, so that the scores of lesions are all the thresholds that count.
+    """
     counted = np.arange(len(patients) + len(normals)) >= len(patients)
     if false_on == "patients":
         counted = ~counted
     scans = [*patients, *normals]
-    lesion_scan = np.repeat(np.arange(len(patients)), [p.lesion_scores.size for p in patients])
-    false_scan = np.repeat(
-        np.arange(len(scans)), [s.false_scores.size * c for s, c in zip(scans, counted, strict=True)]
+    levels = np.unique(np.concatenate([np.zeros(0), *(p.lesion_scores for p in patients)]))
+    levels = levels[levels > -np.inf]
+    nothing = np.zeros(levels.size, dtype=np.int64)
+    # (scans, levels): what each scan has at or above each level.
+    hits = np.array([*(_at_or_above(p.lesion_scores, levels) for p in patients), *[nothing] * len(normals)])
+    alarms = np.array(
+        [_at_or_above(s.false_scores, levels) if c else nothing for s, c in zip(scans, counted, strict=True)]
     )
-    lesion_scores = np.concatenate([np.zeros(0), *(p.lesion_scores for p in patients)])
-    false_scores = np.concatenate([np.zeros(0), *(s.false_scores for s, c in zip(scans, counted, strict=True) if c)])
-    hit = lesion_scores > -np.inf
-    order = Order(
-        np.concatenate([lesion_scores[hit], false_scores]), np.arange(hit.sum() + false_scores.size) < hit.sum()
-    )
-    entries = np.concatenate([lesion_scan[hit], false_scan]).astype(int)
+    sizes = np.array([*(p.lesion_scores.size for p in patients), *[0] * len(normals)])
 
     def sensitivities(weights: Floats) -> Floats:
-        lesions, number = weights[..., lesion_scan].sum(-1), weights[..., counted].sum(-1)
-        counts = order.counts(weights[..., entries])
+        lesions, number = weights @ sizes, weights[..., counted].sum(-1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found, false = counts.true / lesions[..., None], counts.false / number[..., None]
+            found, false = weights @ hits / lesions[..., None], weights @ alarms / number[..., None]
         best = [np.where(false <= rate, found, 0.0).max(axis=-1, initial=0.0) for rate in FROC_RATES]
         defined = (lesions > 0) & (number > 0)
         return np.where(defined[..., None], np.stack(best, axis=-1), np.nan)
@@ -234,17 +285,31 @@ def _sensitivities_of(
     return sensitivities
 
 
-def _centroids_near(found: Ints, truth: Ints, spacing_mm: tuple[float, ...], *, n: int, m: int) -> Mask:
+def _at_or_above(scores: Floats, levels: Floats) -> Ints:
+    """(k,) number of scores at or above each of the levels."""
+    return scores.size - np.searchsorted(np.sort(scores), levels)
+
+
+def _components(mask: Mask, spacing_mm: tuple[float, ...]) -> tuple[tuple[slice, ...], NDArray[np.int32], Floats]:
+    """The box of a mask, the labels 1 … n of its 26-connected components in it, and their volumes in mm³."""
+    box = box_of(mask)
+    labels, n = ndimage.label(mask[box], structure=np.ones((3,) * mask.ndim, dtype=bool))
+    voxels = np.bincount(labels.ravel(), minlength=n + 1)[1:]
+    return box, labels, voxels.astype(np.float64) * float(np.prod(spacing_mm))
+
+
+def _centroids_near(found: Candidates, truth: Lesions, spacing_mm: tuple[float, ...]) -> Mask:
     """(n + 1, m + 1) whether a candidate's centroid lies within `HIT_MM` of a lesion; row 0 of an ignored one."""
-    near = np.zeros((n + 1, m + 1), dtype=bool)
-    if m == 0 or not truth.any():
+    m = found.scores.size
+    near = np.zeros((truth.volumes_ml.size + 1, m + 1), dtype=bool)
+    if m == 0:
         return near
-    centres = np.array(ndimage.center_of_mass(found > 0, found, np.arange(1, m + 1)))
     reach = [range(-int(HIT_MM / s), int(HIT_MM / s) + 1) for s in spacing_mm]
     offsets = np.array([o for o in itertools.product(*reach) if np.linalg.norm(np.multiply(o, spacing_mm)) <= HIT_MM])
-    places = np.rint(centres).astype(int)[:, None] + offsets
+    places = np.rint(found.centres).astype(int)[:, None] + offsets
     valid = ((places >= 0) & (places < found.shape)).all(axis=-1)
-    labels = np.where(valid, truth[tuple(np.clip(places, 0, np.array(found.shape) - 1).transpose(2, 0, 1))], 0)
+    at = tuple(np.clip(places, 0, np.array(found.shape) - 1).transpose(2, 0, 1))
+    labels = np.where(valid, truth.labels[at], 0)
     candidate, _ = np.nonzero(labels)
     near[np.maximum(labels[labels != 0], 0), candidate + 1] = True
     return near

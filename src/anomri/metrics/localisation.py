@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.spatial import KDTree
 
 from anomri.core.score import smooth_inside
 from anomri.errors import InputError
-from anomri.metrics.overlap import same_shape
+from anomri.metrics.overlap import box_of, margin_of, same_shape
 
 __all__ = ["TopHit", "detected_share", "top_hit"]
 
@@ -63,15 +63,20 @@ def top_hit(
         raise InputError("nothing was examined in this map", remedy="Give a map with values.", code="map_empty")
     if not lesion.any():
         return TopHit(float("nan"), float("nan"), float("nan"))
-    smooth: FloatMap = values
     if fwhm_mm > 0:
         sigma = tuple(fwhm_mm * FWHM_TO_SD / s for s in spacing_mm)
-        smooth = smooth_inside(values, examined, (sigma[0], sigma[1], sigma[2]))
-    distance_mm: NDArray[np.float64] = ndimage.distance_transform_edt(~lesion, sampling=spacing_mm)
-    near = distance_mm <= margin_mm
-    top = examined & (smooth == smooth[examined].max())
+        # As far as the kernel of `smooth_inside` reaches, so that the box changes no value.
+        box = box_of(examined, [int(np.ceil(3.0 * s)) + 1 for s in sigma])
+        inside = examined[box]
+        smooth = smooth_inside(values[box], inside, (sigma[0], sigma[1], sigma[2]))
+        top = np.zeros(examined.shape, dtype=bool)
+        top[box] = inside & (smooth == smooth[inside].max())
+    else:
+        top = examined & (values == values[examined].max())
+    near = margin_of(lesion, spacing_mm=spacing_mm, margin_mm=margin_mm)
+    distance_mm = KDTree(np.argwhere(lesion) * spacing_mm).query(np.argwhere(top) * spacing_mm)[0]
     return TopHit(
-        hit=float(near[top].mean()), chance=float(near[examined].mean()), distance_mm=float(distance_mm[top].mean())
+        hit=float(near[top].mean()), chance=float(near[examined].mean()), distance_mm=float(distance_mm.mean())
     )
 
 

@@ -5,13 +5,25 @@ Masks are (X, Y, Z) bool (or (X, Y)). Undefined figures are `nan`, never 0: noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from anomri.errors import InputError
 
-__all__ = ["dice", "false_positive_ml", "iou", "surface_distance_95_mm", "unexamined_ml", "without_margin"]
+__all__ = [
+    "box_of",
+    "dice",
+    "false_positive_ml",
+    "iou",
+    "margin_of",
+    "surface_distance_95_mm",
+    "unexamined_ml",
+    "without_margin",
+]
 
 FloatMap = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -90,13 +102,8 @@ def surface_distance_95_mm(prediction: Mask, lesion: Mask, *, spacing_mm: tuple[
     same_shape(prediction, lesion)
     if int(lesion.sum()) * float(np.prod(spacing_mm)) / 1000.0 <= SMALLEST_SURFACE_ML or not prediction.any():
         return float("nan")
-    # Both masks and a rim of one voxel: nothing beyond the box can be nearest.
-    box = tuple(slice(max(int(i.min()) - 1, 0), int(i.max()) + 2) for i in np.nonzero(prediction | lesion))
-    surfaces = [mask[box] & ~ndimage.binary_erosion(mask[box]) for mask in (prediction, lesion)]
-    far = [
-        np.percentile(ndimage.distance_transform_edt(~other, sampling=spacing_mm)[own], 95)
-        for own, other in (surfaces, surfaces[::-1])
-    ]
+    own, other = (np.argwhere(_surface(mask)) * spacing_mm for mask in (prediction, lesion))
+    far = [np.percentile(KDTree(b).query(a)[0], 95) for a, b in ((own, other), (other, own))]
     return float(max(far))
 
 
@@ -120,10 +127,36 @@ def without_margin(
     """
     same_shape(values, lesion)
     out = values.copy()
-    if lesion.any():
-        distance_mm = ndimage.distance_transform_edt(~lesion, sampling=spacing_mm)
-        out[~lesion & (distance_mm <= margin_mm)] = np.nan
+    out[margin_of(lesion, spacing_mm=spacing_mm, margin_mm=margin_mm) & ~lesion] = np.nan
     return out
+
+
+def margin_of(lesion: Mask, *, spacing_mm: tuple[float, ...], margin_mm: float = 5.0) -> Mask:
+    """The lesion and what lies within a margin of it, measured between voxel centres; empty without a lesion."""
+    near = np.zeros(lesion.shape, dtype=bool)
+    if lesion.any():
+        box = box_of(lesion, [int(np.ceil(margin_mm / s)) for s in spacing_mm])
+        near[box] = ndimage.distance_transform_edt(~lesion[box], sampling=spacing_mm) <= margin_mm
+    return near
+
+
+def box_of(mask: Mask, rim: Sequence[int] | None = None) -> tuple[slice, ...]:
+    """The smallest box that holds a mask, wider by `rim` voxels along each axis as far as the grid goes; an empty box
+    for an empty mask."""
+    box = []
+    for axis in range(mask.ndim):
+        filled = np.flatnonzero(mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)))
+        wide = 0 if rim is None else rim[axis]
+        box.append(slice(max(int(filled[0]) - wide, 0), int(filled[-1]) + 1 + wide) if filled.size else slice(0, 0))
+    return tuple(box)
+
+
+def _surface(mask: Mask) -> Mask:
+    """The voxels of a mask with a face neighbour outside it."""
+    surface = np.zeros(mask.shape, dtype=bool)
+    box = box_of(mask)
+    surface[box] = mask[box] & ~ndimage.binary_erosion(mask[box])
+    return surface
 
 
 def same_shape(first: NDArray[np.generic], second: NDArray[np.generic]) -> None:

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from anomri.core.score import robust_centre_spread
 from anomri.errors import InputError
 
-__all__ = ["otsu_threshold", "robust_z_threshold", "threshold_at_false_positive_ml"]
+__all__ = [
+    "otsu_threshold",
+    "robust_z_threshold",
+    "threshold_at_false_positive_ml",
+    "thresholds_at_false_positive",
+]
 
 FloatMap = NDArray[np.floating]
 
@@ -38,26 +43,38 @@ def threshold_at_false_positive_ml(
     ------
     InputError : numbers differ, or the volume is negative.
     """
-    if len(normal_maps) != len(voxel_ml) or ml_per_scan < 0:
-        raise InputError(
-            "maps and voxel volumes do not fit", remedy="Give one of each, and 0 ml or more.", code="lengths"
-        )
+    return thresholds_at_false_positive(normal_maps, voxel_ml, allowed=(ml_per_scan,))[0]
+
+
+def thresholds_at_false_positive(
+    normal_maps: Sequence[FloatMap], per_voxel: Sequence[float], *, allowed: Sequence[float]
+) -> tuple[float, ...]:
+    """`threshold_at_false_positive_ml` for several amounts at once, in ml or in any other measure of voxels.
+
+    Parameters
+    ----------
+    per_voxel : how much a voxel of each map is: its volume, or one over the number of examined voxels for a share.
+    allowed : mean amounts a scan.
+    """
+    if len(normal_maps) != len(per_voxel) or min(allowed) < 0:
+        raise InputError("maps and voxel sizes do not fit", remedy="Give one of each, and 0 or more.", code="lengths")
     if not normal_maps:
-        return float("nan")
-    allowed_ml = ml_per_scan * len(normal_maps)
+        return (float("nan"),) * len(allowed)
+    most = max(allowed) * len(normal_maps)
     tops, weights = [], []
-    for values, ml in zip(normal_maps, voxel_ml, strict=True):
+    for values, size in zip(normal_maps, per_voxel, strict=True):
         own = values[~np.isnan(values)]
         # More than this many of one scan alone would exceed what all together may have.
-        count = min(int(allowed_ml / ml) + 2, own.size)
+        count = min(int(most / size) + 2, own.size)
         tops.append(np.partition(own, own.size - count)[own.size - count :] if own.size else own)
-        weights.append(np.full(count, ml))
+        weights.append(np.full(count, size))
     pooled = np.concatenate(tops)
     order = np.argsort(-pooled, kind="stable")
-    volume_ml = np.cumsum(np.concatenate(weights)[order])
-    # Sums of voxel volumes carry rounding; a thousandth of a voxel decides nothing.
-    over = np.flatnonzero(volume_ml > allowed_ml + 1e-3 * min(voxel_ml))
-    return float(pooled[order[over[0]]]) if over.size else float("-inf")
+    total = np.cumsum(np.concatenate(weights)[order])
+    # Sums of voxel sizes carry rounding; a thousandth of a voxel decides nothing.
+    limits = np.array(allowed) * len(normal_maps) + 1e-3 * min(per_voxel)
+    over = np.searchsorted(total, limits, side="right")
+    return tuple(float(pooled[order[i]]) if i < pooled.size else float("-inf") for i in over.tolist())
 
 
 def robust_z_threshold(values: FloatMap, *, z: float = 4.0) -> float:

@@ -4,8 +4,8 @@ A map is `nan` where nothing was examined; a refused scan has a map of `nan` alo
 examined voxels; Dice counts a lesion voxel that was not examined as missed. Several scans are pooled by giving several
 maps; for a figure per subject, give one at a time and take `anomri.metrics.strata.summary`.
 
-The step-wise area and the best Dice only change where a lesion voxel is passed, and lesion voxels are few: the others
-are sorted, never ordered by index.
+The voxels of a scan are sorted once; every figure over thresholds then counts by bisection. The step-wise area and the
+best Dice only change where a lesion voxel is passed, and lesion voxels are few.
 """
 
 from __future__ import annotations
@@ -21,11 +21,36 @@ from anomri.errors import InputError
 from anomri.metrics.detection import AveragePrecision
 from anomri.metrics.overlap import same_shape
 
-__all__ = ["BestDice", "VoxelCounts", "count_voxels", "exceeding", "oracle_dice", "voxel_average_precision"]
+__all__ = [
+    "BestDice",
+    "RankedVoxels",
+    "VoxelCounts",
+    "count_ranked",
+    "count_voxels",
+    "exceeding",
+    "oracle_dice",
+    "rank_voxels",
+    "voxel_average_precision",
+]
 
 FloatMap = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RankedVoxels:
+    """The examined voxels of one scan by value: all that a figure over thresholds needs of a map.
+
+    Parameters
+    ----------
+    inside, outside : (k,) and (m,) values of lesion voxels and of the others, ascending.
+    lesion : lesion voxels, examined or not.
+    """
+
+    inside: NDArray[np.floating]
+    outside: NDArray[np.floating]
+    lesion: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -54,6 +79,18 @@ class BestDice(NamedTuple):
     threshold: float
 
 
+def rank_voxels(values: FloatMap, lesion: Mask) -> RankedVoxels:
+    """Sort the examined voxels of a scan, those of lesions and the others.
+
+    Raises
+    ------
+    InputError : the shapes differ.
+    """
+    same_shape(values, lesion)
+    examined = ~np.isnan(values)
+    return RankedVoxels(np.sort(values[lesion & examined]), np.sort(values[~lesion & examined]), int(lesion.sum()))
+
+
 def count_voxels(maps: Sequence[FloatMap], lesions: Sequence[Mask]) -> VoxelCounts:
     """The table of one or several scans.
 
@@ -67,29 +104,23 @@ def count_voxels(maps: Sequence[FloatMap], lesions: Sequence[Mask]) -> VoxelCoun
     """
     if len(maps) != len(lesions):
         raise InputError(f"{len(maps)} maps and {len(lesions)} masks", remedy="Give one of each.", code="lengths")
-    for values, lesion in zip(maps, lesions, strict=True):
-        same_shape(values, lesion)
-    inside = [values[lesion & ~np.isnan(values)] for values, lesion in zip(maps, lesions, strict=True)]
-    passed, times = np.unique(np.concatenate([np.zeros(0, np.float32), *inside]), return_counts=True)
-    others = (values[~lesion & ~np.isnan(values)] for values, lesion in zip(maps, lesions, strict=True))
-    false, size = np.zeros(passed.size, np.int64), 0
-    for own in others:
-        size += own.size
-        false += exceeding(own, passed)
+    return count_ranked([rank_voxels(values, lesion) for values, lesion in zip(maps, lesions, strict=True)])
+
+
+def count_ranked(scans: Sequence[RankedVoxels]) -> VoxelCounts:
+    """`count_voxels` of scans that are sorted already."""
+    passed, times = np.unique(np.concatenate([np.zeros(0, np.float32), *(s.inside for s in scans)]), return_counts=True)
     return VoxelCounts(
         values=passed,
         true=np.cumsum(times[::-1], dtype=np.int64)[::-1],
-        false=false,
-        lesion=sum(int(lesion.sum()) for lesion in lesions),
-        examined_normal=size,
+        false=sum((exceeding(s.outside, passed) for s in scans), np.zeros(passed.size, np.int64)),
+        lesion=sum(s.lesion for s in scans),
+        examined_normal=sum(s.outside.size for s in scans),
     )
 
 
-def exceeding(values: NDArray[np.floating], levels: NDArray[np.floating], *, strictly: bool = False) -> Ints:
-    """(k,) number of `values` (n,) at or above (or strictly above) each of the ascending `levels` (k,)."""
-    if levels.size == 0:
-        return np.zeros(0, np.int64)
-    ordered = np.sort(values[values >= levels[0]])
+def exceeding(ordered: NDArray[np.floating], levels: NDArray[np.floating], *, strictly: bool = False) -> Ints:
+    """(k,) number of the ascending values `ordered` (n,) at or above (or strictly above) each of the `levels` (k,)."""
     return ordered.size - np.searchsorted(ordered, levels, side="right" if strictly else "left")
 
 
