@@ -10,15 +10,14 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anomri.core.outcome import Outcome
 from anomri.core.scan import Scan
 from anomri.io.names import shown
 from anomri.report import words
 from anomri.report.charts import distribution
-from anomri.report.colours import colour_table
 from anomri.report.display import HeatRange, Views, glance_of, heat_range, views_of
+from anomri.report.planes import blend, planes_of, slice_at, strongest
 from anomri.report.text import number
 
 if TYPE_CHECKING:
@@ -30,10 +29,6 @@ __all__ = ["plot", "preview_png"]
 _SIZE_INCH, _DPI = (9.0, 3.5), 100.0
 _FONT = "DejaVu Sans"
 _DARK, _INK, _SOFT = "#000000", "#f0efec", "#a3a9af"
-_OPACITY = 0.6
-
-# Across and down of the three planes, as axes of the display grid.
-_PLANES = (("axial", 0, 1, 2), ("coronal", 0, 2, 1), ("sagittal", 1, 2, 0))
 
 
 def plot(outcome: Outcome) -> Figure:
@@ -98,9 +93,7 @@ def _drawable(text: str) -> str:
 
 
 def _planes(figure: Figure, views: Views, heat: HeatRange | None, *, letters: bool) -> None:
-    at = _strongest(views)
-    # Across a single slice there is no plane.
-    planes = _PLANES if views.scan.shape[2] > 1 else _PLANES[:1]
+    at, planes = strongest(views), planes_of(views)
     mm = [n * s for n, s in zip(views.grid.shape, views.grid.spacing_mm, strict=True)]
     # All planes at one scale, in a strip of 0.66 × 0.82 of the figure.
     wide, high = 0.66 * _SIZE_INCH[0], 0.8 * _SIZE_INCH[1]
@@ -110,40 +103,13 @@ def _planes(figure: Figure, views: Views, heat: HeatRange | None, *, letters: bo
         width, height = mm[across] * scale / _SIZE_INCH[0], mm[down] * scale / _SIZE_INCH[1]
         axes = figure.add_axes((left, 0.45 - height / 2.0, width, height))
         axes.set_axis_off()
-        heat_slice = None if views.heat is None else _slice(views.heat, through, at)
-        picture = _blend(_slice(views.scan, through, at), heat_slice, heat)
+        heat_slice = None if views.heat is None else slice_at(views.heat, through, at)
+        picture = blend(slice_at(views.scan, through, at), heat_slice, heat)
         axes.imshow(picture, aspect="auto", interpolation="bilinear", resample=True)
         ends = ("A", "P") if name == "sagittal" else ("R", "L")
         for x, letter in zip((0.04, 0.96), ends if letters else ("", ""), strict=True):
             axes.text(x, 0.5, letter, transform=axes.transAxes, fontsize=8.0, color=_SOFT, family=_FONT, ha="center")
         left += width + 0.08 / _SIZE_INCH[0]
-
-
-def _strongest(views: Views) -> tuple[int, int, int]:
-    if views.heat is None or not np.isfinite(views.heat).any():
-        x, y, z = (n // 2 for n in views.scan.shape)
-    else:
-        x, y, z = (int(i) for i in np.unravel_index(int(np.nanargmax(views.heat)), views.heat.shape))
-    return x, y, z
-
-
-def _slice(volume: NDArray[np.generic], through: int, at: tuple[int, int, int]) -> NDArray[np.generic]:
-    """Rows from above (or front), columns from the patient's right (or front): both axes backwards."""
-    plane: NDArray[np.generic] = np.take(volume, at[through], axis=through)
-    return plane.T[::-1, ::-1]
-
-
-def _blend(grey: NDArray[np.generic], heat: NDArray[np.generic] | None, span: HeatRange | None) -> NDArray[np.float64]:
-    """(rows, columns) grey 0–255 and heat → (rows, columns, 3) in 0–1."""
-    rgb = np.repeat(np.asarray(grey, dtype=np.float64)[..., None] / 255.0, 3, axis=2)
-    if heat is None or span is None:
-        return rgb
-    values = np.asarray(heat, dtype=np.float64)
-    shown = np.nan_to_num(values, nan=-np.inf) >= span.threshold
-    scaled = np.clip((values[shown] - span.low) / (span.high - span.low), 0.0, 1.0)
-    colours = colour_table()[np.rint(255.0 * scaled).astype(int)] / 255.0
-    rgb[shown] = (1.0 - _OPACITY) * rgb[shown] + _OPACITY * colours
-    return rgb
 
 
 def _glance(figure: Figure, scan: Scan) -> None:
