@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
 def npy(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.save(file, array)
+    return file.getvalue()
+
+
+def npz(*arrays: np.ndarray, compressed: bool = False, **named: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, *arrays, **named)
     return file.getvalue()
 
 
@@ -80,9 +87,11 @@ def test_the_same_picture_is_the_same_image_whatever_holds_it(tmp_path):
         ("b", saved(Image.fromarray(grey()), "TIFF", compression="tiff_lzw")),
         ("c", npy(grey())),
         ("d", saved(Image.fromarray(np.repeat(grey()[..., None], 3, axis=2)), "PNG")),
+        ("e", npz(grey())),
+        ("f", npz(slice=grey(), compressed=True)),
     ):
         (tmp_path / name).write_bytes(content)
-    assert len({read(tmp_path / name).source.image_sha256 for name in "abcd"}) == 1
+    assert len({read(tmp_path / name).source.image_sha256 for name in "abcdef"}) == 1
 
 
 def test_palettes_and_transparency_leave_the_colours(tmp_path):
@@ -132,6 +141,19 @@ def test_a_mask_of_a_picture_lies_on_its_scan(tmp_path):
     np.testing.assert_array_equal(region.mask[:, :, 0].T, mask)
 
 
+def zipped(*members: tuple[str, bytes], size: int | None = None) -> bytes:
+    """An archive; `size` is what its directory says of the last member."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    content = file.getvalue()
+    if size is not None:
+        at = content.rindex(b"PK\x01\x02") + 24
+        content = content[:at] + struct.pack("<I", size) + content[at + 4 :]
+    return content
+
+
 def frames(kind: str) -> bytes:
     pictures = [Image.fromarray(np.roll(grey(), n)) for n in range(3)]
     return saved(pictures[0], kind, save_all=True, append_images=pictures[1:])
@@ -171,6 +193,16 @@ BAD = {
     "more than the array": (npy(grey()) + bytes(1 << 21), "too_large"),
     "array without header": (b"\x93NUMPY\x01\0", "bad_header"),
     "array of another version": (b"\x93NUMPY\x07\0" + npy(grey())[8:], "bad_header"),
+    "two arrays": (npz(grey(), grey()), "not_one_volume"),
+    "a volume in an archive": (npz(np.zeros((10, 11, 12))), "not_one_volume"),
+    "objects in an archive": (npz(np.array([[{}] * 10] * 10)), "unsupported_type"),
+    "an archive cut off": (npz(grey())[:-40], "damaged"),
+    "an archive with a flipped bit": (npz(grey())[:300] + b"\0" + npz(grey())[301:], "damaged"),
+    "a member that is no array": (zipped(("x.npy", b"text")), "bad_header"),
+    "a member cut off": (zipped(("x.npy", npy(grey())[:-1])), "truncated"),
+    "a member that goes on": (zipped(("x.npy", npy(grey()) + bytes(50 << 20))), "too_large"),
+    "a member larger than its directory says": (zipped(("x.npy", npy(grey())), size=200), "damaged"),
+    "an archive of something else": (zipped(("x.txt", b"text")), "unknown_format"),
     "NaN": (npy(np.where(grey() > 128, np.nan, grey())), "nonfinite"),
 }
 
@@ -203,14 +235,20 @@ def test_text_in_a_picture_that_unpacks_to_much_is_refused(code_of):
 
 
 @given(
-    kind=st.sampled_from(["png", "jpeg", "npy", "tiff"]),
+    kind=st.sampled_from(["png", "jpeg", "npy", "npz", "tiff"]),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=8),
     keep=st.floats(0.05, 1),
 )
 @settings(max_examples=150, deadline=None)
 def test_damage_anywhere_is_an_error_of_ours_or_none(tmp_path_factory, kind, changes, keep):
     content = bytearray(
-        {"png": PNG, "jpeg": JPEG, "npy": npy(grey()), "tiff": saved(Image.fromarray(grey("uint16")), "TIFF")}[kind]
+        {
+            "png": PNG,
+            "jpeg": JPEG,
+            "npy": npy(grey()),
+            "npz": npz(grey()),
+            "tiff": saved(Image.fromarray(grey("uint16")), "TIFF"),
+        }[kind]
     )
     for at, value in changes:
         content[int(at * len(content))] = value

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 from typing import Any
-from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from scipy import fft
 from anomri.errors import InputError
 from anomri.io.decode import as_float32
 from anomri.io.guard import Image, check_affine, check_shape, image_of
+from anomri.io.ismrmrd import MAX_XML_BYTES, bad_header, spaces_of
 from anomri.io.stream import DEFLATE_RATIO, ByteStream
 
 __all__ = ["is_hdf5", "read_fastmri"]
@@ -39,7 +39,6 @@ RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 # Numbers of the library's own filters that shrink or check, and that of h5py's LZF.
 FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 MAX_CHUNK_BYTES = 1 << 28
-MAX_XML_BYTES = 1 << 22
 ASSUMED = "HDF5 gives no orientation: axial slices without gaps are assumed, and left and right are unknown"
 
 
@@ -76,8 +75,10 @@ def read_fastmri(stream: ByteStream, *, max_voxels: int) -> Image:
 
 
 def _scan(hdf: Any, size: int, max_voxels: int) -> tuple[NDArray[np.float32], NDArray[np.float64], list[str]]:
-    header = _header(hdf)
-    name = next((name for name in (*RECONSTRUCTIONS, "kspace") if name in hdf), None)
+    # Asking the file whether it holds a name would follow a link out of it.
+    links = list(hdf)
+    header = _header(hdf) if "ismrmrd_header" in links else {}
+    name = next((name for name in (*RECONSTRUCTIONS, "kspace") if name in links), None)
     if name is None:
         raise InputError(
             "the HDF5 file holds neither a reconstruction nor k-space in the layout of fastMRI",
@@ -86,10 +87,16 @@ def _scan(hdf: Any, size: int, max_voxels: int) -> tuple[NDArray[np.float32], ND
         )
     data = _data_set(hdf, name)
     if name == "kspace":
-        planes, notes = _from_kspace(data, header, size, max_voxels)
+        planes, pixel_mm, notes = _from_kspace(data, header, size, max_voxels)
     else:
         planes, notes = _reconstruction(data, size, max_voxels), []
-    affine, of_geometry = _affine(header, planes.shape)
+        pixel_mm = [
+            _ratio(header, "recon_field_x", "recon_matrix_x"),
+            _ratio(header, "recon_field_y", "recon_matrix_y"),
+        ]
+    row_mm, column_mm = pixel_mm
+    slice_mm = _ratio(header, "recon_field_z", "recon_matrix_z")
+    affine, of_geometry = _affine(planes.shape, row_mm, column_mm, slice_mm)
     check_affine(affine)
     voxels: NDArray[np.float32] = np.ascontiguousarray(planes.transpose(2, 1, 0))
     return voxels, affine, [ASSUMED, f"read from {name}", *notes, *of_geometry]
@@ -157,8 +164,11 @@ def _reconstruction(data: Any, size: int, max_voxels: int) -> NDArray[np.float32
 
 def _from_kspace(
     data: Any, header: dict[str, float], size: int, max_voxels: int
-) -> tuple[NDArray[np.float32], list[str]]:
-    """(slices, rows, columns) of magnitudes, and what was done; k-space is (slices, [coils,] rows, columns)."""
+) -> tuple[NDArray[np.float32], list[float | None], list[str]]:
+    """(slices, rows, columns) of magnitudes, size of a pixel along rows' and columns' index, and what was done.
+
+    K-space is (slices, [coils,] rows, columns); readout runs along the rows' index, ISMRMRD's x.
+    """
     if data.dtype.kind != "c":
         raise _not_real()
     if data.ndim not in (3, 4):
@@ -174,7 +184,15 @@ def _from_kspace(
             code="too_large",
         )
     _check_stored(data, size)
-    kept = tuple(_cut(length, header.get(f"matrix_{axis}")) for length, axis in ((rows, "x"), (columns, "y")))
+    # Lines of k-space stand 1 / (encoded field of view) apart, whatever was made of them later.
+    pixel_mm = [
+        header[f"encoded_field_{axis}"] / n if f"encoded_field_{axis}" in header else None
+        for axis, n in (("x", rows), ("y", columns))
+    ]
+    kept = tuple(
+        _cut(n, None if mm is None or f"recon_field_{axis}" not in header else header[f"recon_field_{axis}"] / mm)
+        for axis, n, mm in zip("xy", (rows, columns), pixel_mm, strict=True)
+    )
     planes = np.empty((slices, kept[0].stop - kept[0].start, kept[1].stop - kept[1].start), dtype=np.float32)
     measured = np.zeros(columns, dtype=bool)
     for n in range(slices):
@@ -187,7 +205,7 @@ def _from_kspace(
     where = np.flatnonzero(measured)
     if where.size and (missing := int(where[-1] - where[0] + 1 - where.size)):
         notes.append(f"{missing} of {columns} lines of k-space were not measured: the image is aliased")
-    return planes, notes
+    return planes, pixel_mm, notes
 
 
 def _root_sum_of_squares(lines: NDArray[Any]) -> NDArray[np.float32]:
@@ -200,77 +218,38 @@ def _root_sum_of_squares(lines: NDArray[Any]) -> NDArray[np.float32]:
 
 def _cut(length: int, wanted: float | None) -> slice:
     """The middle of an axis, as long as the reconstruction's; all of it where that is longer or not known."""
-    if wanted is None or not 1 <= wanted <= length:
+    if wanted is None or not 1 <= round(wanted) <= length:
         return slice(0, length)
-    first = (length - int(wanted)) // 2
-    return slice(first, first + int(wanted))
+    first = (length - round(wanted)) // 2
+    return slice(first, first + round(wanted))
 
 
-def _affine(header: dict[str, float], shape: tuple[int, ...]) -> tuple[NDArray[np.float64], list[str]]:
+def _ratio(header: dict[str, float], field: str, matrix: str) -> float | None:
+    return header[field] / header[matrix] if field in header and matrix in header else None
+
+
+def _affine(
+    shape: tuple[int, ...], row_mm: float | None, column_mm: float | None, slice_mm: float | None
+) -> tuple[NDArray[np.float64], list[str]]:
     slices, rows, columns = shape
     notes = []
-    row, column, deep = (
-        header[f"field_{axis}"] / header[f"matrix_{axis}"]
-        if {f"field_{axis}", f"matrix_{axis}"} <= set(header)
-        else None
-        for axis in "xyz"
-    )
-    if row is None or column is None or deep is None:
-        row, column, deep = (1.0, 1.0, 1.0)
+    if row_mm is None or column_mm is None or slice_mm is None:
+        row_mm = column_mm = slice_mm = 1.0
         notes.append("the file has no ISMRMRD header with a field of view: voxels of 1 mm are assumed")
-    affine = np.diag([-column, row, deep, 1.0])
-    affine[:3, 3] = column * (columns - 1) / 2.0, -row * (rows - 1) / 2.0, -deep * (slices - 1) / 2.0
+    affine = np.diag([-column_mm, row_mm, slice_mm, 1.0])
+    affine[:3, 3] = column_mm * (columns - 1) / 2.0, -row_mm * (rows - 1) / 2.0, -slice_mm * (slices - 1) / 2.0
     return affine, notes
 
 
 def _header(hdf: Any) -> dict[str, float]:
-    """``field_x`` … mm and ``matrix_x`` … of the reconstructed space; empty without a header."""
-    if "ismrmrd_header" not in hdf:
-        return {}
+    """``encoded_field_x``, ``recon_field_x`` … mm, ``recon_matrix_x`` …"""
     data = _data_set(hdf, "ismrmrd_header")
     if data.shape not in ((), (1,)) or data.dtype.kind not in "OSV":
-        raise _bad_xml()
+        raise bad_header()
     if data.id.get_storage_size() > MAX_XML_BYTES:
-        raise _bad_xml()
+        raise bad_header()
     text = data[()] if data.shape == () else data[0]
-    return _recon_space(text if isinstance(text, bytes) else str(text).encode())
-
-
-def _recon_space(text: bytes) -> dict[str, float]:
-    """The numbers below the first ``encoding/reconSpace``. A document type, which can define entities, is refused."""
-    found: dict[str, float] = {}
-    path: list[str] = []
-    spoken: list[str] = []
-    groups = {"matrixSize": "matrix", "fieldOfView_mm": "field"}
-
-    def start(name: str, _: object) -> None:
-        path.append(name.rpartition(":")[2])
-        spoken.clear()
-        if len(path) > 32:
-            raise _bad_xml()
-
-    def end(_: str) -> None:
-        if path[-4:-2] == ["encoding", "reconSpace"] and path[-2] in groups and path[-1] in "xyz":
-            key = f"{groups[path[-2]]}_{path[-1]}"
-            found.setdefault(key, float("".join(spoken)))
-        path.pop()
-
-    def refuse(*_: object) -> None:
-        raise _bad_xml()
-
-    parser = expat.ParserCreate()
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = spoken.append
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
-    if len(text) > MAX_XML_BYTES:
-        raise _bad_xml()
-    try:
-        parser.Parse(text, True)
-    except (expat.ExpatError, ValueError) as error:
-        raise _bad_xml() from error
-    if not all(math.isfinite(number) and number > 0 for number in found.values()):
-        raise _bad_xml()
-    return found
+    return spaces_of(text if isinstance(text, bytes) else str(text).encode())
 
 
 def _elsewhere() -> InputError:
@@ -292,10 +271,4 @@ def _not_one_volume(shape: tuple[int, ...]) -> InputError:
         f"the HDF5 array has the shape {' × '.join(map(str, shape)) or '()'}",
         remedy="Give slices × rows × columns; k-space may have coils behind the slices.",
         code="not_one_volume",
-    )
-
-
-def _bad_xml() -> InputError:
-    return InputError(
-        "the ISMRMRD header cannot be read", remedy="Write the header again, or leave it out.", code="bad_header"
     )

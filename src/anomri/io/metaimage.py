@@ -136,8 +136,9 @@ def _affine(fields: dict[str, str], axes: int) -> tuple[NDArray[np.float64], tup
         raise InputError("the header's orientation or origin has too few numbers", remedy=REMEDY, code="geometry")
     used = min(axes, 3)
     # The file lists the direction of one axis after the other.
-    directions = turn.reshape(axes, axes)[:used, :used] * np.array(spacing)[:used, None]
-    affine = affine_of_axes(directions, np.array(offset)[:used], lps=True)
+    with np.errstate(all="ignore"):
+        directions = turn.reshape(axes, axes)[:used, :used] * np.array(spacing)[:used, None]
+    affine = affine_of_axes(directions, np.array(offset)[:used], x_y_to_ras=(-1.0, -1.0))
     check_affine(affine)
     return affine, () if rows is not None else (NO_ORIENTATION,)
 

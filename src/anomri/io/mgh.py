@@ -16,7 +16,7 @@ from anomri.errors import InputError
 from anomri.io.axes import NO_ORIENTATION
 from anomri.io.decode import decode
 from anomri.io.guard import Image, check_affine, check_shape, image_of
-from anomri.io.stream import SLACK_BYTES, ByteStream
+from anomri.io.stream import ByteStream
 
 __all__ = ["is_mgh", "read_mgh"]
 
@@ -76,9 +76,8 @@ def read_mgh(stream: ByteStream, *, max_voxels: int) -> Image:
     stream.expect(DATA_AT + math.prod(sizes) * stored.itemsize)
     stream.skip(DATA_AT)
     voxels = decode(stream.take, (x, y, z), stored)
-    # Scan parameters and what the file's history was; neither is needed.
-    stream.rest(SLACK_BYTES)
-    stream.finish()
+    # Scan parameters and the file's history follow; neither is needed.
+    stream.finish(appendix=True)
     known = int.from_bytes(stream.head[28:30], "big", signed=True) > 0
     notes = [*stream.notes, *([] if known else [NO_ORIENTATION])]
     return image_of(voxels, affine, format="mgh", reader=READER, sha256=stream.sha256, notes=notes)

@@ -192,8 +192,8 @@ def _affine(
         raise InputError("directions and origin of the header do not fit", remedy=REMEDY, code="geometry")
     known = fields.get("space", "").lower() in TO_RAS
     # Without a known space the world is taken for LPS, as ITK does.
-    x, y = TO_RAS[fields["space"].lower()] if known else (-1.0, -1.0)
-    affine = np.diag([x, y, 1.0, 1.0]) @ affine_of_axes(np.array(steps), np.array(origin), lps=False)
+    signs = TO_RAS[fields["space"].lower()] if known else (-1.0, -1.0)
+    affine = affine_of_axes(np.array(steps), np.array(origin), x_y_to_ras=signs)
     check_affine(affine)
     return affine, () if known else (NO_ORIENTATION,)
 

@@ -210,8 +210,12 @@ class ByteStream:
             finally:
                 os.lseek(self._descriptor, at, os.SEEK_SET)
 
-    def finish(self) -> None:
+    def finish(self, *, appendix: bool = False) -> None:
         """Read to the very end: trailer, checksum, length, and whatever follows; then the digest is complete.
+
+        Parameters
+        ----------
+        appendix : the format puts something behind its image, which is no reason for a note.
 
         Raises
         ------
@@ -227,7 +231,7 @@ class ByteStream:
         trailing = len(self._stored)
         while chunk := self._read():
             trailing += len(chunk)
-        if extra + trailing:
+        if extra + trailing and not appendix:
             self.notes.append("bytes after the end of the image were ignored")
         now = os.fstat(self._descriptor)
         if (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
