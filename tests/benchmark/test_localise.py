@@ -173,3 +173,23 @@ def test_what_is_allowed_on_slices_is_a_share_of_what_was_examined(made) -> None
 def test_a_row_without_maps_has_no_figure(made) -> None:
     results, _ = made
     assert localisation(replace(results, maps={0: ()}), Grounds(results.ready), VOLUMES) == []
+
+
+def test_over_seeds_lesion_figures_have_an_interval_and_pooled_voxels_say_why_not(made) -> None:
+    results, _ = made
+    found = {e.metric: e for e in localisation(results, Grounds(results.ready), VOLUMES) if e.cell == "lesion"}
+    alone = [one_seed(results, seed) for seed in (0, 1)]
+    for metric in (
+        "froc mean, false positives on normals",
+        "froc mean, false positives on normals, strict",
+        "lesion sensitivity at 2 false positives, on patients",
+        "lesion sensitivity, volume 0.1–1 ml",
+    ):
+        entry, values = found[metric], [one["lesion", metric].value for one in alone]
+        assert entry.value == pytest.approx(np.mean(values))
+        assert (entry.least, entry.most) == pytest.approx((min(values), max(values)))
+        assert entry.low <= entry.value <= entry.high
+        assert entry.low < entry.high
+    for metric in ("spro", "oracle dice, pooled", "voxel average precision, pooled"):
+        assert np.isnan(found[metric].low)
+        assert "the mean over scans has one" in found[metric].note

@@ -10,6 +10,7 @@ from anomri.metrics.bootstrap import (
     bootstrap_difference,
     bootstrap_interval,
     bootstrap_mean,
+    bootstrap_statistics,
     holm,
 )
 from anomri.metrics.detection import auroc, auroc_of, average_precision_of, oracle_fpr_at_tpr_of, oracle_tpr_at_fpr_of
@@ -170,3 +171,22 @@ def test_an_infinite_score_is_drawn_like_any_other():
         np.minimum(scores, 9.0), abnormal, list(range(45)), auroc_of, rng=np.random.default_rng(16)
     )
     assert found == finite
+
+
+def test_figures_share_their_draws_and_two_equal_seeds_are_one():
+    values = np.random.default_rng(5).normal(size=12)
+
+    def mean(weights):
+        return weights @ values / weights.sum(axis=-1)
+
+    def intervals(*figures):
+        flags, names = np.ones(12, bool), [f"s{i // 2}" for i in range(12)]
+        return bootstrap_statistics(figures, flags, names, rng=np.random.default_rng(0), draws=200)
+
+    one, shifted = intervals([mean], [lambda w: mean(w) + 1.0])
+    assert shifted == pytest.approx([x + 1.0 for x in one])
+    assert intervals([mean, mean])[0] == pytest.approx(one)
+    # Seeds that differ widen the interval: they are drawn, too.
+    (apart,) = intervals([mean, lambda w: mean(w) + 1.0])
+    assert apart.estimate == pytest.approx(one.estimate + 0.5)
+    assert apart.high - apart.low > one.high - one.low

@@ -10,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomri.errors import InputError
-from anomri.metrics.bootstrap import bootstrap_statistic
-from anomri.metrics.lesionwise import FROC_RATES, Matched, contrasts_of, froc, froc_mean_of, lesions_of, match_lesions
+from anomri.metrics.bootstrap import bootstrap_statistics
+from anomri.metrics.lesionwise import (
+    FROC_RATES,
+    Matched,
+    contrasts_of,
+    froc,
+    froc_sensitivities_of,
+    lesions_of,
+    match_lesions,
+)
 
 ONE = (1.0, 1.0, 1.0)
 SHAPE = (40, 40, 20)
@@ -185,11 +193,18 @@ def test_lesions_and_false_findings_travel_with_their_scan(false_on):
     rng = np.random.default_rng(1)
     patients = [scan(rng.normal(1, 1, k), rng.normal(0, 1, 3)) for k in (1, 2, 5)]
     normals = [scan((), rng.normal(0, 1, k)) for k in (0, 4)]
-    mean = froc_mean_of(patients, normals, false_on=false_on)
+    shares = froc_sensitivities_of(patients, normals, false_on=false_on)
     twice = froc([patients[0], patients[0], patients[2]], [normals[1], normals[1]], false_on=false_on)
-    assert mean(np.array([[2.0, 0, 1, 0, 2]]))[0] == pytest.approx(twice.mean)
+    assert shares(np.array([[2.0, 0, 1, 0, 2]]))[0] == pytest.approx(twice.sensitivity)
     whole = froc(patients, normals, false_on=false_on).mean
     abnormal = [True] * 3 + [False] * 2
-    found = bootstrap_statistic(mean, abnormal, list("abcde"), rng=rng, draws=200)
+
+    def mean(weights):
+        return shares(weights).mean(axis=-1)
+
+    found, last = bootstrap_statistics(
+        [[mean], [lambda w: shares(w)[..., -1]]], abnormal, list("abcde"), rng=rng, draws=200
+    )
     assert found.estimate == pytest.approx(whole)
     assert found.low <= whole <= found.high
+    assert last.estimate == pytest.approx(froc(patients, normals, false_on=false_on).sensitivity[-1])

@@ -31,7 +31,7 @@ from anomri.metrics.operating import alarms_per_100, ppv
 from anomri.metrics.strata import auroc_within, position_binned_auroc
 from anomri.metrics.uniformity import uniformity
 
-__all__ = ["POOLED_ARTEFACTS", "POOLED_LESIONS", "cells_of", "compare", "detection", "p_values"]
+__all__ = ["POOLED_ARTEFACTS", "POOLED_LESIONS", "cells_of", "compare", "detection", "p_values", "rate_interval"]
 
 Floats = NDArray[np.float64]
 
@@ -261,14 +261,22 @@ def _alarms(
         return replace(entry, value=float("nan"), note=impossible)
     alarms = np.array([p <= rate for p in by_seed], dtype=float)
     rates = alarms.mean(axis=1)
-    if len(set(subjects)) == len(subjects):
-        exact = rate_of(round(float(alarms.sum(axis=1).mean())), len(subjects))
-        low, high = exact.low, exact.high
-    else:
-        _, low, high = bootstrap_mean(alarms.mean(axis=0), subjects, rng=np.random.default_rng(_SEED))
+    low, high = rate_interval(alarms, subjects)
     return replace(
         entry, value=float(rates.mean()), low=low, high=high, least=float(rates.min()), most=float(rates.max())
     )
+
+
+def rate_interval(hits: Floats, subjects: Sequence[str]) -> tuple[float, float]:
+    """95 % interval of the share of hits, the mean over seeds of (seeds, n) zeros and ones.
+
+    Exact where every case has a subject of its own, of the rounded mean number; over subjects otherwise.
+    """
+    if len(set(subjects)) == len(subjects):
+        exact = rate_of(round(float(hits.sum(axis=1).mean())), len(subjects))
+        return exact.low, exact.high
+    _, low, high = bootstrap_mean(hits.mean(axis=0), subjects, rng=np.random.default_rng(_SEED))
+    return low, high
 
 
 def _interval(base: Entry, metric: str, statistic: Statistic, scores: Scores) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def _costs(table: Sequence[Results]) -> list[tuple[object, ...]]:
             len(r.costs),
             f"{np.mean([c.fit_s for c in r.costs]):.2f}",
             f"{np.mean([c.examine_s for c in r.costs]):.3f}",
-            f"{max(c.peak_mb for c in r.costs):.0f}",
+            "" if math.isnan(peak := float(np.max([c.peak_mb for c in r.costs]))) else f"{peak:.0f}",
         )
         for r in table
         if r.costs

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as save_tensors
 
 from anomri.benchmark.folds import Fold, verify_apart
+from anomri.benchmark.memory import PeakMemory
 from anomri.benchmark.preparing import Ready, load_ready
 from anomri.benchmark.protocol import MethodRow, Protocol
 from anomri.core.prepared import Prepared
@@ -51,7 +52,13 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a job took; differs from run to run and stays out of every other table."""
+    """What a job took; differs from run to run and stays out of every other table.
+
+    Parameters
+    ----------
+    peak_mb : the most memory the process held at once, over its fit and its scores, the program itself included; `nan`
+        where the system cannot tell the peak of a job from that of the process.
+    """
 
     fit_s: float
     examine_s: float
@@ -142,12 +149,12 @@ def _train(job: Job) -> None:
 
 def _run(job: Job) -> Scored:
     specs, train, folder = _planned(job)
-    kept = folder / f"scores-{_tests(job)}.json"
+    kept = folder / f"scores-{_tests(job, specs)}.json"
     if not kept.is_file():
         scans = [load_ready(r) for r in train]
-        fitted, fit_s = _fitted(job, specs, scans, folder)
+        fitted, fit = _fitted(job, specs, scans, folder)
         calibration = [] if job.normals is None else _out_of_fold(job, specs, train, scans, folder)
-        _score(job, fitted, scans, kept, fit_s, calibration)
+        _score(job, fitted, scans, kept, fit, calibration)
     known = json.loads(kept.read_text())
     maps = kept.with_suffix(".safetensors")
     return Scored(
@@ -156,18 +163,18 @@ def _run(job: Job) -> Scored:
         known["refused"],
         tuple(known["calibration"]),
         maps if known["maps"] else None,
-        Cost(**known["cost"]),
+        Cost(known["cost"]["fit_s"], known["cost"]["examine_s"], _number(known["cost"]["peak_mb"])),
     )
 
 
 def _planned(job: Job) -> tuple[tuple[BranchSpec, ...], tuple[Ready, ...], Path]:
     """What to fit, on which scans, and the folder its weights and scores are kept in."""
     specs, train = job.row.specs(), _drawn(job)
-    return specs, train, job.folder / "fits" / f"{_slug(job.row.name)}-{_key(job, specs, train)}"
+    return specs, train, job.folder / "fits" / f"{_slug(job.row.methods)}-{_key(job, specs, train)}"
 
 
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+def _slug(methods: Sequence[str]) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", "-".join(methods)).strip("-")
 
 
 def _drawn(job: Job) -> tuple[Ready, ...]:
@@ -181,29 +188,53 @@ def _drawn(job: Job) -> tuple[Ready, ...]:
 
 
 def _key(job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready]) -> str:
-    parts = [f"{s.method}:{load_method(s.method).version}:{s.config.model_dump_json()}" for s in specs]
+    """Digest of what decides a fit; the scalings of several branches hang on the settings of the reading, too."""
+    settings = [s.config.of_fit() if len(specs) == 1 else s.config.model_dump(mode="json") for s in specs]
+    parts = [
+        f"{s.method}:{load_method(s.method).version}:{json.dumps(found)}"
+        for s, found in zip(specs, settings, strict=True)
+    ]
     parts += [str(job.seed), job.recipe_sha256, *sorted(r.key for r in train)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _tests(job: Job) -> str:
-    text = "\n".join(f"{r.case.case_id}:{r.key}" for r in job.fold.test)
+def _tests(job: Job, specs: Sequence[BranchSpec]) -> str:
+    """Digest of what decides the scores of a fit."""
+    settings = [s.config.model_dump_json() for s in specs]
+    text = "\n".join([*settings, *(f"{r.case.case_id}:{r.key}" for r in job.fold.test)])
     calibrated = "" if job.normals is None else "|calibrated"
     return hashlib.sha256(f"{text}|{job.maps}{calibrated}".encode()).hexdigest()[:24]
 
 
-def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> tuple[Fitted, float]:
+@dataclass(frozen=True, slots=True)
+class _FitCost:
+    fit_s: float
+    peak_mb: float
+
+
+def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> tuple[Fitted, _FitCost]:
     fabric = None
     if any(entry_of(spec.method).needs_torch for spec in specs):
         from anomri.training.fabric import make_fabric  # brings torch
 
         fabric = make_fabric("auto")
     cost = folder / "fit.json"
-    start = time.perf_counter()
+    start, peak = time.perf_counter(), PeakMemory()
     fitted = fit_branches(specs, train, seed=job.seed, fabric=fabric, folder=folder, recipe_sha256=job.recipe_sha256)
     if not cost.is_file():
-        write_json(cost, {"fit_s": time.perf_counter() - start})
-    return fitted, float(json.loads(cost.read_text())["fit_s"])
+        write_json(cost, {"fit_s": time.perf_counter() - start, "peak_mb": _or_none(peak.mb())})
+    known = json.loads(cost.read_text())
+    # A fit of an earlier version may not know its own peak.
+    return fitted, _FitCost(float(known["fit_s"]), _number(known.get("peak_mb")))
+
+
+def _or_none(value: float) -> float | None:
+    """For JSON, which has no `nan`."""
+    return None if math.isnan(value) else value
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def _out_of_fold(
@@ -249,8 +280,9 @@ def _inner_fits(
 
 
 def _score(
-    job: Job, fitted: Fitted, train: Sequence[Prepared], kept: Path, fit_s: float, calibration: Sequence[float]
+    job: Job, fitted: Fitted, train: Sequence[Prepared], kept: Path, fit: _FitCost, calibration: Sequence[float]
 ) -> None:
+    peak = PeakMemory()
     scope = fit_scope(train)
     scores: dict[str, float] = {}
     refused: dict[str, str] = {}
@@ -272,11 +304,8 @@ def _score(
     if maps:
         write_bytes(kept.with_suffix(".safetensors"), save_tensors(maps))
     judged = max(1, len(scores) - len(refused))
-    cost = {
-        "fit_s": fit_s,
-        "examine_s": seconds / judged,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
-    }
+    most = float(np.maximum(fit.peak_mb, peak.mb()))
+    cost = {"fit_s": fit.fit_s, "examine_s": seconds / judged, "peak_mb": _or_none(most)}
     # JSON has no infinity: text is exact and reads back as a float.
     texts = {name: repr(float(score)) for name, score in scores.items()}
     write_json(

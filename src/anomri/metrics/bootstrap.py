@@ -27,7 +27,7 @@ __all__ = [
     "bootstrap_difference",
     "bootstrap_interval",
     "bootstrap_mean",
-    "bootstrap_statistic",
+    "bootstrap_statistics",
     "holm",
 ]
 
@@ -123,8 +123,8 @@ def bootstrap_difference(
     return Difference(*_interval(estimate, differences, confidence), min(1.0, 2.0 * (1 + tail) / (draws + 1)))
 
 
-def bootstrap_statistic(
-    statistic: WeightStatistic,
+def bootstrap_statistics(
+    figures: Sequence[Sequence[WeightStatistic]],
     abnormal: Flags,
     subjects: Sequence[Hashable],
     *,
@@ -132,21 +132,22 @@ def bootstrap_statistic(
     sites: Sequence[Hashable] | None = None,
     draws: int = 2000,
     confidence: float = 0.95,
-) -> Interval:
-    """Interval of any figure that can be computed from weighted cases, e.g. of `froc_mean_of`.
+) -> tuple[Interval, ...]:
+    """Intervals of figures that can be computed from weighted cases, all on the same draws of subjects.
 
-    Parameters as for `bootstrap_interval`, but for `statistic`: (draws, n) weights → (draws,).
+    Parameters as for `bootstrap_interval`, but for `figures`: of each figure one function a seed, (draws, n) weights →
+    (draws,), e.g. of `froc_sensitivities_of`.
 
     Returns
     -------
-    `Interval`; `nan` where the figure is undefined in a draw.
+    `Interval` of each; `nan` where it is undefined in a draw.
 
     Raises
     ------
     InputError : lengths differ, a subject has two sites.
     """
-    estimates, drawn = _resample([[statistic]], abnormal, subjects, rng=rng, sites=sites, draws=draws)
-    return _interval(float(estimates[0]), drawn[0], confidence)
+    estimates, drawn = _resample(figures, abnormal, subjects, rng=rng, sites=sites, draws=draws)
+    return tuple(_interval(float(own), row, confidence) for own, row in zip(estimates, drawn, strict=True))
 
 
 def bootstrap_mean(
@@ -179,8 +180,8 @@ def bootstrap_mean(
     kept = np.flatnonzero(~np.isnan(every))
     if kept.size == 0:
         return Interval(float("nan"), float("nan"), float("nan"))
-    return bootstrap_statistic(
-        lambda weights: weights @ every[kept] / weights.sum(axis=-1),
+    (found,) = bootstrap_statistics(
+        [[lambda weights: weights @ every[kept] / weights.sum(axis=-1)]],
         np.ones(kept.size, dtype=bool),
         [subjects[i] for i in kept.tolist()],
         rng=rng,
@@ -188,6 +189,7 @@ def bootstrap_mean(
         draws=draws,
         confidence=confidence,
     )
+    return found
 
 
 def holm(p_values: Sequence[float] | NDArray[np.floating]) -> Floats:

@@ -28,7 +28,7 @@ __all__ = [
     "candidates_of",
     "contrasts_of",
     "froc",
-    "froc_mean_of",
+    "froc_sensitivities_of",
     "lesions_of",
     "match_candidates",
     "match_lesions",
@@ -241,22 +241,14 @@ def froc(patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: F
     patients pooled; `nan` without a lesion, or without a scan to count false positives on.
     """
     weights = np.ones(len(patients) + len(normals))
-    shares = _sensitivities_of(patients, normals, false_on=false_on)(weights)
+    shares = froc_sensitivities_of(patients, normals, false_on=false_on)(weights)
     return Froc(tuple(shares.tolist()), float(shares.mean()))
 
 
-def froc_mean_of(
+def froc_sensitivities_of(
     patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: FalseOn
 ) -> Callable[[Floats], Floats]:
-    """The mean of `froc` as a function of weights (..., patients + normals), for `bootstrap_statistic`."""
-    sensitivities = _sensitivities_of(patients, normals, false_on=false_on)
-    return lambda weights: sensitivities(weights).mean(axis=-1)
-
-
-def _sensitivities_of(
-    patients: Sequence[Matched], normals: Sequence[Matched], *, false_on: FalseOn
-) -> Callable[[Floats], Floats]:
-    """(..., scans) weights → (..., rates) sensitivities.
+    """`froc` as a function of weights of the scans: (..., patients + normals) → (..., rates).
 
     Sensitivity only grows where a lesion is found, so that the scores of lesions are all the thresholds that count.
     """
