@@ -192,6 +192,7 @@ BAD = {
     "cut array": (npy(grey())[:-1], "truncated"),
     "more than the array": (npy(grey()) + bytes(1 << 21), "too_large"),
     "array without header": (b"\x93NUMPY\x01\0", "bad_header"),
+    "array with half a header": (npy(grey()).replace(b"}", b"("), "bad_header"),
     "array of another version": (b"\x93NUMPY\x07\0" + npy(grey())[8:], "bad_header"),
     "two arrays": (npz(grey(), grey()), "not_one_volume"),
     "a volume in an archive": (npz(np.zeros((10, 11, 12))), "not_one_volume"),

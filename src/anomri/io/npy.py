@@ -5,6 +5,7 @@ What a picture does not say, an array does not say either: see `picture`.
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -110,8 +111,12 @@ class _Layout:
         try:
             version = np.lib.format.read_magic(head)
             read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            shape, by_columns, kind = read_header[version](head)
-        except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError, MemoryError) as error:
+            with warnings.catch_warnings():
+                # Of headers that Python 2 wrote.
+                warnings.simplefilter("ignore")
+                shape, by_columns, kind = read_header[version](head)
+        # The header is a Python literal: a damaged one raises whatever Python's tokenizer and parser stumble over.
+        except Exception as error:
             raise InputError(
                 "the header of the NumPy array cannot be read",
                 remedy="Save it again with numpy.save.",
