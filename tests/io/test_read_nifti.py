@@ -351,7 +351,7 @@ def test_a_value_beyond_float32_is_refused(nifti_bytes, code_of):
 def test_missing_files_folders_and_forbidden_names_are_refused(tmp_path):
     for path, code in (
         (tmp_path / "none.nii", "no_file"),
-        (tmp_path, "not_a_file"),
+        (tmp_path, "no_scans"),
         (tmp_path / "a\0b", "read_failed"),
     ):
         with pytest.raises(InputError) as caught:

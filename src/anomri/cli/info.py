@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from anomri.cli.options import AsJson
 from anomri.cli.terminal import say_json, say_table
 
+if TYPE_CHECKING:
+    from anomri.io.walk import Found
+
 __all__ = ["info"]
 
 
 def info(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="An image, a model or its folder, or a folder of images.")
+        Path,
+        typer.Argument(metavar="PATH", help="An image, a model or its folder, or a folder or zip archive of images."),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Say what an image, a model folder or a folder of images is.
+    """Say what an image, a model folder or a folder of images is; of DICOM, which series it holds.
 
     \b
     anomri info scan.nii.gz
     anomri info brain-t1
     anomri info my-model/
     anomri info bids/ --json
+    anomri info dicom/
     """
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
@@ -35,7 +40,7 @@ def info(
         raise typer.BadParameter(f"{path} cannot be reached: {error.strerror}", param_hint="PATH") from error
     if holds_model:
         facts = _of_model(path)
-    elif is_folder:
+    elif is_folder or (is_file and _is_archive(path)):
         facts = _of_folder(path)
     elif is_file or os.path.lexists(path):
         facts = _of_image(path)
@@ -46,10 +51,19 @@ def info(
     if as_json:
         say_json(facts)
         return
+    series = facts.pop("series", [])
     rows = [(name, value) for name, value in facts.items() if not isinstance(value, dict)]
     nested = [(name, value) for name, value in facts.items() if isinstance(value, dict)]
     rows += [(f"{name} {part}", value) for name, parts in nested for part, value in parts.items()]
     say_table(("", ""), [(name, _words(value)) for name, value in rows])
+    if isinstance(series, list) and series:
+        say_table(tuple(series[0]), [tuple("" if v is None else _words(v) for v in one.values()) for one in series])
+
+
+def _is_archive(path: Path) -> bool:
+    from anomri.io.members import is_zip
+
+    return is_zip(path)
 
 
 def _bundled(name: str) -> Path:
@@ -111,7 +125,27 @@ def _of_folder(folder: Path) -> dict[str, object]:
     from anomri.cli.inputs import found_images
 
     found = found_images([folder], include=None, argument="PATH")
-    return {"images": len(found), "paths": [str(scan.path) for scan in found]}
+    facts: dict[str, object] = {"images": len(found), "paths": list(dict.fromkeys(str(scan.path) for scan in found))}
+    series = [_of_series(scan) for scan in found if scan.members]
+    return {**facts, "series": series} if series else facts
+
+
+def _of_series(scan: Found) -> dict[str, object]:
+    """What the headers of a DICOM series say; no pixel is read, and nothing that names a person is shown."""
+    from anomri.core.geometry import orientation_code
+    from anomri.io.dicom import describe_series
+
+    said = describe_series(scan.path, scan.members)
+    return {
+        "scan_id": scan.scan_id,
+        "slices": said.slices,
+        "shape": None if said.shape is None else list(said.shape),
+        "spacing_mm": None if said.spacing_mm is None else [round(length, 4) for length in said.spacing_mm],
+        "orientation": None if said.affine is None else orientation_code(said.affine),
+        "sequence": said.sequence,
+        "problem": None if said.problem is None else f"{said.problem.cause} ({said.problem.code})",
+        "notes": list(said.notes),
+    }
 
 
 def _of_image(path: Path) -> dict[str, object]:

@@ -92,7 +92,6 @@ def table_of(path: Path | None, found: Sequence[Found]) -> Participants | None:
 
 def normals(inputs: Sequence[Path], *, include: str | None, participants: Path | None) -> tuple[FitInput, ...]:
     """Normal scans with subject and covariates, for `fit` and `calibrate`."""
-    from anomri.io.participants import subject_of
     from anomri.pipeline import FitInput
 
     found = found_images(inputs, include=include)
@@ -101,8 +100,17 @@ def normals(inputs: Sequence[Path], *, include: str | None, participants: Path |
         FitInput(
             path=scan.path,
             scan_id=scan.scan_id,
-            subject=subject_of(scan.scan_id),
+            subject=_subject(scan),
             covariates={} if table is None else table.covariates(scan.scan_id),
+            members=scan.members,
         )
         for scan in found
     )
+
+
+def _subject(scan: Found) -> str:
+    """Whom a scan belongs to: as its name says; of a series without such a name all of one examination are one's."""
+    from anomri.io.participants import subject_of
+
+    named = subject_of(scan.scan_id)
+    return f"study-{scan.study}" if scan.study and named == scan.scan_id else named

@@ -18,7 +18,7 @@ from anomri.datasets.record import Label, Listing, Record, Sex
 from anomri.datasets.tables import Table, find_files, read_table
 from anomri.errors import InputError
 from anomri.io.names import shown
-from anomri.io.walk import find_images
+from anomri.io.walk import find_files as files_below
 
 __all__ = ["Adapter", "Layout", "list_records"]
 
@@ -103,7 +103,7 @@ def list_records(adapter: Adapter, folder: Path) -> Listing:
     InputError : the folder is not there (`no_file`) or nothing in it has the set's layout (`no_scans`).
     """
     folder = Path(folder).absolute()
-    files = [found.path for found in find_images([folder], include="*")]
+    files = files_below(folder)
     sheets, problems = [], []
     for table in adapter.tables:
         paths = find_files(table.files, files, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Protocol
 
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, InputError, about_scan
+from anomri.io.dicom import find_series, is_dicom, read_dicom, read_series
 from anomri.io.fastmri import is_hdf5, read_fastmri
 from anomri.io.guard import DEFAULT_MAX_VOXELS, Image, check_signal
+from anomri.io.members import is_zip, members_of
 from anomri.io.metaimage import is_metaimage, read_metaimage
 from anomri.io.mgh import is_mgh, read_mgh
 from anomri.io.names import bids_sequence, is_nifti_name, safe_id, shown
@@ -20,6 +22,7 @@ from anomri.io.npy import is_npy, is_npz, read_npy, read_npz
 from anomri.io.nrrd import is_nrrd, read_nrrd
 from anomri.io.picture import PICTURES, read_picture
 from anomri.io.stream import ByteStream, opened
+from anomri.io.walk import Found, find_images
 
 __all__ = ["READERS", "Reader", "read", "read_image"]
 
@@ -40,6 +43,7 @@ class Reader:
 # The first one that knows the head reads the file; there is no second try.
 READERS: tuple[Reader, ...] = (
     Reader("nifti", is_nifti, read_nifti),
+    Reader("dicom", is_dicom, read_dicom),
     Reader("mgh", is_mgh, read_mgh),
     Reader("metaimage", is_metaimage, read_metaimage),
     Reader("nrrd", is_nrrd, read_nrrd),
@@ -50,36 +54,96 @@ READERS: tuple[Reader, ...] = (
 )
 
 
-def read(path: Path, *, scan_id: str | None = None, max_voxels: int = DEFAULT_MAX_VOXELS) -> Scan:
+def read(
+    path: Path,
+    *,
+    series: str | None = None,
+    members: Sequence[str] = (),
+    scan_id: str | None = None,
+    max_voxels: int = DEFAULT_MAX_VOXELS,
+) -> Scan:
     """Read one scan, whatever its format, told by its content.
 
     Parameters
     ----------
-    path : a file, plain or gzip.
-    scan_id : name used in every output; made from the file's name where None.
+    path : a file, plain or gzip; or a folder or zip archive that holds one scan, or several of which one is named.
+    series : the one to read of several, by its id, as ``anomri info`` shows it.
+    members : the files of a DICOM series in the folder or archive, as `find_images` gives them; they are then not
+        looked for.
+    scan_id : name used in every output; made as by `find_images` where None.
     max_voxels : a header that declares more is refused before anything is allocated.
 
     Returns
     -------
     The scan in its own orientation, values scaled; a picture is one slice, see `anomri.io.picture`. `sequence` is what
-    a BIDS name states (``_T1w``), else None.
+    a DICOM header or a BIDS name states (``_T1w``), else None.
 
     Raises
     ------
     InputError : by code: `no_file`, `not_a_file`, `read_failed`, `changed`; `empty`, `unknown_format`, `not_nifti`,
         `truncated`, `checksum`, `damaged`, `compression_bomb`, `too_large`; `bad_header`, `unsupported_type`,
         `unsupported_layout`, `outside_folder`, `not_one_volume`, `too_thin`; `geometry`, `geometry_conflict`,
-        `sheared`, `units`; `nonfinite`, `no_signal`.
+        `sheared`, `units`; `nonfinite`, `no_signal`. For a folder or an archive: `no_scans`, `several_scans`,
+        `unsafe_archive`. For DICOM: `not_dicom`, `too_deep`, `too_many_elements`, `no_pixels`, `not_mri`,
+        `not_a_volume`, `burned_in`, `transfer_syntax`, `missing_slices`, `uneven_slices`, `duplicate_slices`,
+        `crashed`, `timed_out`.
     EnvironmentProblem : `memory`.
+    MissingDependency : DICOM without pydicom.
     """
     path = Path(path)
     name = safe_id(path) if scan_id is None else scan_id
     with about_scan(name):
-        image = read_image(path, max_voxels=max_voxels)
+        if not members and (_is_folder(path) or is_zip(path)):
+            found = _chosen(path, series)
+            path, members = found.path, found.members
+            name = found.scan_id if scan_id is None else scan_id
+        if members:
+            with _naming(path):
+                image = read_series(path, members, max_voxels=max_voxels)
+        else:
+            image = read_image(path, max_voxels=max_voxels)
         note = check_signal(image.voxels)
         notes = image.source.notes if note is None else (*image.source.notes, note)
         source = replace(image.source, notes=notes)
-        return Scan(image.voxels, image.geometry, name, source, sequence=bids_sequence(path))
+        sequence = bids_sequence(path) if image.sequence is None else image.sequence
+        return Scan(image.voxels, image.geometry, name, source, sequence=sequence)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # Reading it says what is wrong.
+        return False
+
+
+def _chosen(path: Path, series: str | None) -> Found:
+    """The one scan of a folder or archive, or the one that is named."""
+    with _naming(path):
+        try:
+            found = find_images([path], report=lambda _line: None)
+        except InputError as error:
+            if error.code != "no_scans":
+                raise
+            found = ()
+        if series is not None:
+            found = tuple(one for one in found if one.scan_id == series)
+        if len(found) != 1:
+            raise InputError(
+                f"the folder or archive holds {len(found)} scans" + ("" if series is None else " of this id"),
+                remedy="Name one with series=…; `anomri info` lists them." if found else "Check the path.",
+                code="several_scans" if found else "no_scans",
+            )
+        if not found[0].members and is_zip(found[0].path):
+            # It is said here why nothing was found in it.
+            with members_of(found[0].path) as files:
+                if not find_series(files).series:
+                    raise InputError(
+                        "the zip archive holds no DICOM image",
+                        remedy="Give an archive of DICOM images.",
+                        code="unknown_format",
+                    )
+        return found[0]
 
 
 def read_image(path: Path, *, max_voxels: int = DEFAULT_MAX_VOXELS) -> Image:

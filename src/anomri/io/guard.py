@@ -48,11 +48,13 @@ class Image:
     Parameters
     ----------
     voxels : (X, Y, Z) float32, finite, scaled.
+    sequence : the contrast, where the file itself says it.
     """
 
     voxels: NDArray[np.float32]
     geometry: Geometry
     source: Source
+    sequence: str | None = None
 
 
 def image_of(

@@ -10,12 +10,16 @@ from pathlib import Path
 
 __all__ = [
     "MAX_SCAN_ID",
+    "bids_entities",
     "bids_sequence",
+    "claims_dicom",
+    "is_archive_name",
     "is_hdf5_name",
     "is_nifti_name",
     "is_picture_name",
     "is_safe_id",
     "is_volume_name",
+    "may_be_dicom",
     "safe_id",
     "shown",
     "visible",
@@ -30,7 +34,11 @@ NIFTI_ENDINGS = (".nii", ".nii.gz")
 VOLUME_ENDINGS = (*NIFTI_ENDINGS, ".mgh", ".mgz", ".mgh.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
 HDF5_ENDINGS = (".h5", ".hdf5")
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
-KNOWN_ENDINGS = (*VOLUME_ENDINGS, *HDF5_ENDINGS, ".hdr", ".img", ".dcm", *PICTURE_ENDINGS)
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+ARCHIVE_ENDING = ".zip"
+KNOWN_ENDINGS = (
+    *VOLUME_ENDINGS, *HDF5_ENDINGS, ".hdr", ".img", *DICOM_ENDINGS, *PICTURE_ENDINGS, ARCHIVE_ENDING,
+)  # fmt: skip
 # Names that Windows keeps for devices, whatever their ending.
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 # What anomri writes beside the folders of the scans, and what marks a folder of its own.
@@ -61,6 +69,22 @@ def is_hdf5_name(name: str) -> bool:
 def is_picture_name(name: str) -> bool:
     """Whether a file name ends as that of a single slice does."""
     return name.lower().endswith(PICTURE_ENDINGS)
+
+
+def claims_dicom(name: str) -> bool:
+    """Whether a file name ends as DICOM files do that have an ending."""
+    return name.lower().endswith(DICOM_ENDINGS)
+
+
+def may_be_dicom(name: str) -> bool:
+    """Whether a DICOM file may have this name; most have no ending, or that of a UID, a number."""
+    last = name.rpartition("/")[2].rpartition(".")
+    return claims_dicom(name) or not last[1] or last[2].isdecimal()
+
+
+def is_archive_name(name: str) -> bool:
+    """Whether a file name ends as that of a zip archive does."""
+    return name.lower().endswith(ARCHIVE_ENDING)
 
 
 def safe_id(path: Path) -> str:
@@ -103,6 +127,16 @@ def bids_sequence(path: Path) -> str | None:
     """The contrast that a BIDS name states (``sub-01_T1w.nii.gz`` → ``T1w``), None for any other name."""
     suffix = safe_id(path).rsplit("_", 1)[-1]
     return suffix if suffix in BIDS_SEQUENCES else None
+
+
+def bids_entities(path: Path) -> str:
+    """The subject and session that the folders of a path name as in BIDS, ``sub-01_ses-2``; empty where they do not."""
+    found: dict[str, str] = {}
+    for part in (*path.parts[:-1], path.name.removesuffix(ARCHIVE_ENDING)):
+        entity, _, label = part.partition("-")
+        if entity in ("sub", "ses") and label.isascii() and label.isalnum():
+            found[entity] = part
+    return "_".join(found[entity] for entity in ("sub", "ses") if entity in found)
 
 
 def shown(text: str | os.PathLike[str]) -> str:

@@ -14,9 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomri.errors import InputError
-from anomri.io.names import is_hdf5_name, is_picture_name, is_volume_name, safe_id, shown
+from anomri.io.members import is_zip, members_of
+from anomri.io.names import (
+    bids_entities,
+    claims_dicom,
+    is_archive_name,
+    is_hdf5_name,
+    is_picture_name,
+    is_volume_name,
+    may_be_dicom,
+    safe_id,
+    shown,
+)
 
-__all__ = ["Found", "find_images"]
+__all__ = ["Found", "find_files", "find_images"]
 
 MAX_DEPTH = 32
 # Of what was passed over so many are named.
@@ -29,19 +40,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """A file to read: its path as typed, its path without links, and its path within the folder that was walked."""
+    """A file to read: its path as typed, its path without links, and its path within the folder that was walked.
+
+    For a DICOM series `path` is the folder that was walked or the archive, and the others are those of its first file.
+    """
 
     path: Path
     real: str
     within: str
+    name: str = ""
+    members: tuple[str, ...] = ()
+    study: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One file to read, and the name it has in every output."""
+    """One scan to read, and the name it has in every output.
+
+    Parameters
+    ----------
+    path : a file; for a DICOM series the folder or zip archive that holds its files.
+    members : the names of a series' files within `path`; empty for a file.
+    study : a hash that the series of one DICOM study share; empty where nothing tells.
+    """
 
     path: Path
     scan_id: str
+    members: tuple[str, ...] = ()
+    study: str = ""
 
 
 def find_images(
@@ -52,8 +78,9 @@ def find_images(
     A file is taken as it is. A folder is walked, sorted by name and at most 32 levels deep: only regular files whose
     name ends as a volume's (``.nii``, ``.nii.gz``, ``.mgh``, ``.mgz``, ``.mha``, ``.mhd``, ``.nrrd``, ``.nhdr``);
     nothing hidden; no folder below it that anomri wrote; links only where they stay inside the folder. A folder that
-    holds none of these gives its pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which
-    beside volumes are previews and transforms. No file is taken twice.
+    holds none of these gives its DICOM series, those in zip archives among them, told by content; one without any its
+    pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which beside volumes are previews and
+    transforms. A zip archive that is given gives its DICOM series. No file is taken twice.
 
     Parameters
     ----------
@@ -62,19 +89,21 @@ def find_images(
 
     Returns
     -------
-    In the order of `inputs`. `scan_id` is the file's own name, see `safe_id`; where two agree (upper and lower
-    case alike) each gets a hash: of its path within the folder that was given, or of its full path where the file
-    itself was given or these agree, too. So it does not matter how the path to a folder was typed, nor where the
-    folder stands.
+    In the order of `inputs`. `scan_id` is the file's own name, see `safe_id`; that of a DICOM series is made of its
+    number and a hash of its UID, after the subject and session where folders name them as in BIDS. Where two agree
+    (upper and lower case alike) each gets a hash: of its path within the folder that was given, or of its full path
+    where the file itself was given or these agree, too. So it does not matter how the path to a folder was typed, nor
+    where the folder stands.
 
     Raises
     ------
     InputError : an input does not exist (`no_file`), it cannot be reached or listed (`read_failed`), or nothing was
         found (`no_scans`).
+    MissingDependency : there are DICOM files and pydicom is not installed.
     """
     images: dict[str, _Image] = {}
     for given in map(Path, inputs):
-        for image in _within(given, include, report) if _is_listable(given) else [_Image(given, _real(given), "")]:
+        for image in _within(given, include, report) if _is_listable(given) else _alone(given, report):
             images.setdefault(image.real, image)
     if not images:
         pattern = "volumes or pictures of a known ending" if include is None else f"files that match {shown(include)!r}"
@@ -82,7 +111,20 @@ def find_images(
         remedy = "Check the path." if include is None else "Check the path and the pattern."
         raise InputError(f"no scans found: no {pattern} in {where}", remedy=remedy, code="no_scans")
     return tuple(
-        Found(image.path, name) for image, name in zip(images.values(), _names(list(images.values())), strict=True)
+        Found(image.path, name, image.members, image.study)
+        for image, name in zip(images.values(), _names(list(images.values())), strict=True)
+    )
+
+
+def find_files(folder: Path) -> tuple[Path, ...]:
+    """Every regular file below a folder, whatever it is, walked as by `find_images`.
+
+    Raises
+    ------
+    InputError : there is no such folder (`no_file`), or it cannot be listed (`read_failed`).
+    """
+    return (
+        tuple(image.path for image in _walk(folder, lambda _name: True, _log.warning)) if _is_listable(folder) else ()
     )
 
 
@@ -102,13 +144,80 @@ def _is_listable(given: Path) -> bool:
 
 
 def _within(folder: Path, include: str | None, report: Callable[[str], None]) -> list[_Image]:
+    found = list(_walk(folder, _is_wanted if include is None else _matcher(include), report))
     if include is not None:
-        return list(_walk(folder, _matcher(include), report))
-    found = list(
-        _walk(folder, lambda name: is_volume_name(name) or is_hdf5_name(name) or is_picture_name(name), report)
-    )
+        series, strangers = _series(folder, [image for image in found if _may_hold_series(image.within)], report)
+        others = [image for image in found if image in strangers or not _may_hold_series(image.within)]
+        return [*others, *series]
     volumes = [image for image in found if is_volume_name(image.within)]
-    return volumes if volumes else found
+    if volumes:
+        aside = sum(claims_dicom(image.within) for image in found)
+        if aside:
+            report(f"{shown(folder)}: {aside} DICOM files were passed over, as it holds volumes of other formats")
+        return volumes
+    series, _ = _series(folder, [image for image in found if _may_hold_series(image.within)], report)
+    return series if series else [image for image in found if not _may_hold_series(image.within)]
+
+
+def _is_wanted(name: str) -> bool:
+    return is_volume_name(name) or is_hdf5_name(name) or is_picture_name(name) or _may_hold_series(name)
+
+
+def _may_hold_series(name: str) -> bool:
+    return may_be_dicom(name) or is_archive_name(name)
+
+
+def _alone(given: Path, report: Callable[[str], None]) -> list[_Image]:
+    image = _Image(given, _real(given), "")
+    return _archived(image, report) if is_zip(given) else [image]
+
+
+def _series(
+    folder: Path, candidates: Sequence[_Image], report: Callable[[str], None]
+) -> tuple[list[_Image], list[_Image]]:
+    """The DICOM series among these files, and the files that are not DICOM."""
+    from anomri.io.dicom import find_series
+
+    archives = [image for image in candidates if is_archive_name(image.within) and is_zip(image.path)]
+    files = {image.within: image for image in candidates if image not in archives}
+    series = [one for archive in archives for one in _archived(archive, report)]
+    with members_of(folder, tuple(files)) as members:
+        contents = find_series(members)
+    if contents.imageless:
+        report(f"{shown(folder)}: passed over {len(contents.imageless)} DICOM files that are no images")
+    for one in contents.series:
+        first = files[one.members[0]]
+        entities = bids_entities(Path(first.real).parent)
+        name = f"{entities}_{one.scan_id}" if entities else one.scan_id
+        series.append(_Image(folder, first.real, first.within, name, one.members, one.study))
+    return series, [files[name] for name in contents.strangers]
+
+
+def _archived(archive: _Image, report: Callable[[str], None]) -> list[_Image]:
+    """The DICOM series of a zip archive; one that cannot be used stays a scan of its own, which says why when read."""
+    from anomri.io.dicom import find_series
+
+    try:
+        with members_of(archive.path) as members:
+            contents = find_series(members)
+    except InputError:
+        return [archive]
+    if not contents.series and archive.within:
+        report(f"{shown(archive.path)}: passed over, as it holds no DICOM image")
+        return []
+    entities = bids_entities(Path(archive.real))
+    series = [
+        _Image(
+            path=archive.path,
+            real=f"{archive.real}/{one.members[0]}",
+            within=f"{archive.within}/{one.members[0]}",
+            name=f"{entities}_{one.scan_id}" if entities else one.scan_id,
+            members=one.members,
+            study=one.study,
+        )
+        for one in contents.series
+    ]
+    return series if series else [archive]
 
 
 def _matcher(include: str) -> Callable[[str], bool]:
@@ -194,7 +303,7 @@ def _is_special(entry: os.DirEntry[str]) -> bool:
 
 def _names(images: Sequence[_Image]) -> list[str]:
     """A scan name for each image, no two the same."""
-    plain = [safe_id(image.path) for image in images]
+    plain = [image.name or safe_id(image.path) for image in images]
     names = plain
     # The path within the folder that was given stays what it is wherever that folder stands.
     for keys, digits in (

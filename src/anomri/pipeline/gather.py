@@ -10,6 +10,7 @@ from pathlib import Path
 from anomri import io
 from anomri.core.prepared import Prepared
 from anomri.errors import DataLeak, InputError
+from anomri.io.members import members_sha256
 from anomri.io.names import shown
 from anomri.pipeline.processes import each
 from anomri.pipeline.store import load_prepared, save_prepared
@@ -26,12 +27,14 @@ class FitInput:
     Parameters
     ----------
     subject : whom it belongs to; all scans of a subject stay on one side of every split.
+    members : the files of a series in the folder or archive `path`; empty for a file.
     """
 
     path: Path
     scan_id: str
     subject: str
     covariates: Mapping[str, float] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +111,17 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
     given, recipe, folder = task
     # Only what is wrong with a scan leaves it out: a full disk must not decide what a model learns from.
     try:
-        digest = hashlib.sha256(given.path.read_bytes()).hexdigest()
+        digest = (
+            members_sha256(given.path, given.members)
+            if given.members
+            else hashlib.sha256(given.path.read_bytes()).hexdigest()
+        )
     except OSError as error:
         return Dropped(given.scan_id, f"the file cannot be read ({error.strerror})")
     try:
         known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
         if load_prepared(known) is None:
-            scan = io.read(given.path, scan_id=given.scan_id)
+            scan = io.read(given.path, members=given.members, scan_id=given.scan_id)
             look = first_look(scan, recipe)
             if look.reasons:
                 return Dropped(given.scan_id, "; ".join(look.reasons))

@@ -57,7 +57,7 @@ def make_tasks(
         if folder.is_symlink():
             raise OutputConflict(f"{folder} is a link", remedy="Remove the link.", code="link")
         covariates = {} if participants is None else participants.covariates(name)
-        tasks[name.casefold()] = Task(name, scan.path, folder, mask, covariates)
+        tasks[name.casefold()] = Task(name, scan.path, folder, mask, covariates, scan.members)
     return tuple(tasks.values())
 
 
@@ -82,7 +82,7 @@ def make_plan(tasks: Sequence[Task], out: Path, settings: Settings) -> Plan:
         mask_sha256 = None if task.mask is None else masks[task.mask]
         stamp = settings.stamp(mask_sha256=mask_sha256, covariates=task.covariates)
         result = results.get(task.scan_id)
-        if result is None or not settings.stands(result, stamp=stamp, path=task.path):
+        if result is None or not settings.stands(result, stamp=stamp, path=task.path, members=task.members):
             with writing_to(out):
                 (task.folder / RESULT).unlink(missing_ok=True)
             jobs.append(Job(task, settings.keep, stamp, settings.retry_stamp))
@@ -94,9 +94,10 @@ def _refuse_others_and_remove_renamed(
 ) -> None:
     for task in tasks:
         result, path = results.get(task.scan_id), earlier.get(task.scan_id)
-        if result is None or path is None or not path.is_file():
+        if result is None or path is None or not path.exists():
             continue
-        if os.path.realpath(path) != os.path.realpath(task.path) and result.input.sha256 != file_sha256(task.path):
+        moved = os.path.realpath(path) != os.path.realpath(task.path)
+        if moved and result.input.sha256 != file_sha256(task.path, task.members):
             raise OutputConflict(
                 f"{out} holds the result of another image of this name, {path}",
                 remedy="Name both in one command and another output folder, or rename one.",
@@ -104,7 +105,8 @@ def _refuse_others_and_remove_renamed(
                 scan=task.scan_id,
             )
     asked = {task.scan_id for task in tasks}
-    images = {os.path.realpath(task.path) for task in tasks}
+    # A folder or an archive holds many series, whose ids stay theirs.
+    images = {os.path.realpath(task.path) for task in tasks if not task.members}
     for name, path in earlier.items():
         renamed = name in results and name not in asked and os.path.realpath(path) in images
         if renamed and not (out / name).is_symlink():

@@ -162,7 +162,7 @@ def _events(jobs: Sequence[Job], crew: Crew, judge: Scorer) -> Generator[Done]:
 def _refused(lost: Lost, judge: Scorer) -> Done:
     """Record a scan that its workers did not survive; the next run tries it again."""
     job, stages = lost.job, dict[str, float]()
-    outcome = judge.unreadable(job.task.scan_id, lost.error, sha256=file_sha256(job.task.path))
+    outcome = judge.unreadable(job.task.scan_id, lost.error, sha256=file_sha256(job.task.path, job.task.members))
     write_outcome(outcome, job.task.folder, keep=job.keep, stamp=job.retry_stamp, stages=stages)
     result = outcome.result
     return Done(job.task.scan_id, job.task.path, result.verdict, result.reason, None, lost.elapsed_s, stages)

@@ -50,6 +50,7 @@ class Task:
     folder : its result folder.
     mask : the user's own brain mask; None for the model's way of finding the brain.
     covariates : age and sex, where they are known.
+    members : the files of a series in the folder or archive `path`; empty for a file.
     """
 
     scan_id: str
@@ -57,6 +58,7 @@ class Task:
     folder: Path
     mask: Path | None = None
     covariates: Mapping[str, float] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
 
 
 class Scorer(Protocol):
@@ -136,7 +138,7 @@ class _ModelScorer:
         from anomri.pipeline import score
 
         started = perf_counter()
-        scan = read(task.path, scan_id=task.scan_id)
+        scan = read(task.path, members=task.members, scan_id=task.scan_id)
         mask = None if task.mask is None else read_mask(task.mask, scan)
         timings["read"] = perf_counter() - started
         return score(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -59,13 +59,13 @@ class Settings:
         """Whether a result was made with these settings, whatever its scan's own."""
         return result.versions.get("settings", "").partition(".")[0] == self.digest
 
-    def stands(self, result: Result, *, stamp: str, path: Path) -> bool:
+    def stands(self, result: Result, *, stamp: str, path: Path, members: Sequence[str] = ()) -> bool:
         """Whether a result need not be made again: same settings, same model, same bytes of the image at `path`."""
         return (
             result.versions.get("settings") == stamp
             and result.model.sha256 == self.model_sha256
             and result.input.sha256 != ""
-            and result.input.sha256 == file_sha256(path)
+            and result.input.sha256 == file_sha256(path, members)
         )
 
 

@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection as channels
 from multiprocessing import parent_process
@@ -123,7 +124,7 @@ def judge(scorer: Scorer, job: Job) -> Done:
         outcome = scorer.score(task, stages)
         write_outcome(outcome, task.folder, keep=job.keep, stamp=job.stamp, stages=stages)
     except InputError as error:
-        outcome = scorer.unreadable(task.scan_id, error, sha256=file_sha256(task.path))
+        outcome = scorer.unreadable(task.scan_id, error, sha256=file_sha256(task.path, task.members))
         write_outcome(outcome, task.folder, keep=job.keep, stamp=job.stamp, stages=stages)
     except (AnomriError, MemoryError):
         raise
@@ -132,7 +133,7 @@ def judge(scorer: Scorer, job: Job) -> Done:
         told = InputError(
             f"anomri itself failed ({type(error).__name__})", remedy="Please report this.", code="internal"
         )
-        outcome = scorer.unreadable(task.scan_id, told, sha256=file_sha256(task.path))
+        outcome = scorer.unreadable(task.scan_id, told, sha256=file_sha256(task.path, task.members))
         write_outcome(outcome, task.folder, keep=job.keep, stamp=job.retry_stamp, stages=stages)
     result = outcome.result
     return Done(
@@ -158,8 +159,12 @@ def write_outcome(outcome: Outcome, folder: Path, *, keep: Keep, stamp: str, sta
     stages["write"] = time.perf_counter() - started
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes as stored; empty where it cannot be read."""
+def file_sha256(path: Path, members: Sequence[str] = ()) -> str:
+    """SHA-256 of a file's bytes as stored, or of these files of a series in turn; empty where they cannot be read."""
+    from anomri.io.members import members_sha256
+
+    if members:
+        return members_sha256(path, members)
     if not path.is_file():  # opening a pipe would wait for ever
         return ""
     try:
