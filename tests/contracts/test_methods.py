@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -133,6 +134,37 @@ def test_the_state_survives_a_file_exactly(fitted):
     assert set(restored.state()) == set(state)
     for person in fitted.others:
         assert_same(restored.examine(person, seed=SEED), fitted.method.examine(person, seed=SEED))
+
+
+# Another value of every setting that is said to be of the reading alone.
+OTHER_READING = {
+    "top_voxels": 1,
+    "top_fraction": 0.3,
+    "erosion_voxels": 1,
+    "smallest_mm3": 800.0,
+    "most_passes": 2,
+    "fused": "union",
+    "dilation_px": 3,
+    "smallest_px": 1,
+    "backflow": True,
+    "edge_erosion": 1,
+}
+
+
+def test_settings_of_the_reading_alone_leave_the_fit_as_it_is(fitted):
+    names = fitted.config.reading_only
+    if not names:
+        pytest.skip("every setting of this method may decide its fit")
+    changes = {name: OTHER_READING[name] for name in names - {"score"}}
+    if "score" in names:
+        (known,) = (get_args(f.annotation) for n, f in type(fitted.config).model_fields.items() if n == "score")
+        changes["score"] = next(score for score in known if score != fitted.config.model_dump()["score"])
+    other = fitted.kind(type(fitted.config).model_validate(fitted.config.model_dump() | changes))
+    other.fit(fitted.normals, seed=SEED, fabric=None, resume=None)
+    state = fitted.method.state()
+    assert all(np.array_equal(array, other.state()[name]) for name, array in state.items())
+    person = fitted.others[0]
+    assert other.examine(person, seed=SEED).score != fitted.method.examine(person, seed=SEED).score
 
 
 def test_a_state_of_something_else_is_refused(fitted):

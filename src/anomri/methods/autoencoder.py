@@ -71,6 +71,8 @@ class AutoencoderConfig(Config):
     score, top_fraction : ``mean`` of the map over the region, or of its ``top`` share.
     """
 
+    reading_only: ClassVar[frozenset[str]] = frozenset({"erosion_voxels", "smallest_mm3", "score", "top_fraction"})
+
     dimensions: Literal[2, 3] = 3
     grid: tuple[int, int, int] | None = (160, 192, 96)
     width: int = Field(default=16, ge=1)
@@ -279,7 +281,7 @@ class Autoencoder:
             resume=resume,
             validate=validate,
             decay=cosine_decay if config.decay == "cosine" else None,
-            settings={"config": config.model_dump(mode="json"), "scans": digests},
+            settings={"config": config.of_fit(), "scans": digests},
         )
         self._network = network
         self._measure(held_out)

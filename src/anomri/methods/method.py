@@ -38,11 +38,21 @@ class Config(BaseModel):
     Parameters
     ----------
     least_normals : fewer are refused.
+
+    Attributes
+    ----------
+    reading_only : names of the settings that `examine` alone uses: a fit with others serves as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    reading_only: ClassVar[frozenset[str]] = frozenset()
+
     least_normals: int = Field(default=2, ge=1)
+
+    def of_fit(self) -> dict[str, object]:
+        """The settings, as JSON holds them, that decide what `fit` leaves behind."""
+        return self.model_dump(mode="json", exclude=set(self.reading_only))
 
 
 @dataclass(frozen=True, slots=True)

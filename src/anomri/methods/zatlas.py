@@ -45,6 +45,8 @@ class ZAtlasConfig(Config):
     top_voxels : the scan score is the mean of this many largest |z|.
     """
 
+    reading_only: ClassVar[frozenset[str]] = frozenset({"top_voxels"})
+
     sigma_mm: float = Field(default=4.0, ge=0.0, le=50.0)
     floor_percentile: float = Field(default=5.0, ge=0.0, le=100.0)
     coverage: float = Field(default=0.8, gt=0.0, le=1.0)

@@ -138,7 +138,9 @@ def _fit_or_restore(
             return _Branch(method, scaling, known["curves"], tuple(known["notes"]))
     folder.mkdir(parents=True, exist_ok=True)
     record.unlink(missing_ok=True)  # a kill between the two files must not leave a record with other weights
-    branch = _fit(spec, prepared, seed, fabric, folder / f"{spec.name}-{key[:12]}", measured=measured)
+    # A training goes on under other settings of the reading: its key leaves them out.
+    resume = folder / f"{spec.name}-{_key(spec, prepared, seed, recipe_sha256, measured=False)[:12]}"
+    branch = _fit(spec, prepared, seed, fabric, resume, measured=measured)
     write_bytes(weights, save_tensors({n: np.ascontiguousarray(a) for n, a in branch.method.state().items()}))
     scaling_said = None if branch.scaling is None else branch.scaling.model_dump()
     write_json(record, {"key": key, "scaling": scaling_said, "curves": branch.curves, "notes": list(branch.notes)})
@@ -172,10 +174,11 @@ def _fit(
 
 
 def _key(spec: BranchSpec, prepared: Sequence[Prepared], seed: int, recipe_sha256: str, *, measured: bool) -> str:
-    """Digest of all that decides a branch: who a scan is of decides the splits."""
+    """Digest of all that decides a branch: who a scan is of decides the splits; scalings hang on the reading, too."""
     method = f"{spec.method} {load_method(spec.method).version} {measured}"
     scans = sorted(f"{p.scan.source.image_sha256} {p.subject} {sorted(p.covariates.items())}" for p in prepared)
-    parts = [method, spec.config.model_dump_json(), str(seed), recipe_sha256, *scans]
+    settings = spec.config.model_dump(mode="json") if measured else spec.config.of_fit()
+    parts = [method, json.dumps(settings), str(seed), recipe_sha256, *scans]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

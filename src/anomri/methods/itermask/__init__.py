@@ -138,7 +138,7 @@ class IterMask:
             resume=resume,
             validate=validate,
             decay=lambda done: 1.0 if done < config.drop_at else config.dropped_rate / config.learning_rate,
-            settings={"config": config.model_dump(mode="json"), "scans": digests},
+            settings={"config": config.of_fit(), "scans": digests},
         )
         self._network = network.eval()
         curves = [self._shrunk(*self._rebuilder(each, z, seed)).taus for each, z in held]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,8 @@ class IterMaskConfig(Config):
     holdout : share of the subjects kept out of training; they choose the epoch and give γ.
     least_normals : fewer are refused.
     """
+
+    reading_only: ClassVar[frozenset[str]] = frozenset({"most_passes", "score", "top_fraction"})
 
     dimensions: Literal[2, 3] = 3
     grid: tuple[int, int, int] | None = (192, 192, 192)

@@ -106,7 +106,7 @@ class Tokens:
         trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
         slices, held = slicing.gather(trained), slicing.gather(held_out)
         digests = [hashlib.sha256(p.scan.voxels.tobytes() + p.inside.mask.tobytes()).hexdigest() for p in ordered]
-        course = Course(seed, fabric, resume, {"config": config.model_dump(mode="json"), "scans": digests})
+        course = Course(seed, fabric, resume, {"config": config.of_fit(), "scans": digests})
         features, first = fit_features(slices, config, course)
         tokenizer, second = fit_tokenizer(slices, held, features, config, course)
         transformer, third = fit_transformer(slices, held, tokenizer, config, course)

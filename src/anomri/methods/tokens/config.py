@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,6 +69,10 @@ class TokensConfig(Config):
     top_fraction : see above.
     least_normals : fewer are refused.
     """
+
+    reading_only: ClassVar[frozenset[str]] = frozenset(
+        {"fused", "dilation_px", "smallest_px", "backflow", "edge_erosion", "score", "top_fraction"}
+    )
 
     image: tuple[int, int] | None = (256, 256)
     patch: int = Field(default=8, ge=2)
