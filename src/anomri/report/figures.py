@@ -18,6 +18,7 @@ from anomri.report import words
 from anomri.report.charts import distribution
 from anomri.report.display import HeatRange, Views, glance_of, heat_range, views_of
 from anomri.report.planes import blend, planes_of, slice_at, strongest
+from anomri.report.sheet import FONT, drawable
 from anomri.report.text import number
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["plot", "preview_png"]
 
 _SIZE_INCH, _DPI = (9.0, 3.5), 100.0
-_FONT = "DejaVu Sans"
 _DARK, _INK, _SOFT = "#000000", "#f0efec", "#a3a9af"
 
 
@@ -71,25 +71,17 @@ def preview_png(outcome: Outcome) -> bytes:
 
 def _write(figure: Figure, x: float, y: float, text: str, *, size: float = 10.0, colour: str = _SOFT) -> None:
     # No mathematics: a $ in a scan's name is a $.
-    figure.text(x, y, text, fontsize=size, color=colour, family=_FONT, va="center", parse_math=False)
+    figure.text(x, y, text, fontsize=size, color=colour, family=FONT, va="center", parse_math=False)
 
 
 def _title(figure: Figure, outcome: Outcome) -> None:
     result = outcome.result
     _write(figure, 0.02, 0.93, words.VERDICTS[result.verdict].word.capitalize(), size=12.0, colour=_INK)
-    facts = _drawable(shown(result.scan_id))
+    facts = drawable(shown(result.scan_id))
     facts = facts if len(facts) <= 40 else facts[:39] + "…"
     if result.p_value is not None:
         facts += f"   score {number(result.score)}   p {number(result.p_value)}"
     _write(figure, 0.43, 0.93, facts, size=9.0)
-
-
-def _drawable(text: str) -> str:
-    """The text with an empty box for each letter that the font lacks (it has no Chinese, for one)."""
-    from matplotlib.font_manager import findfont, get_font
-
-    known = get_font(findfont(_FONT)).get_charmap()
-    return "".join(letter if ord(letter) in known else "□" for letter in text)
 
 
 def _planes(figure: Figure, views: Views, heat: HeatRange | None, *, letters: bool) -> None:
@@ -108,7 +100,7 @@ def _planes(figure: Figure, views: Views, heat: HeatRange | None, *, letters: bo
         axes.imshow(picture, aspect="auto", interpolation="bilinear", resample=True)
         ends = ("A", "P") if name == "sagittal" else ("R", "L")
         for x, letter in zip((0.04, 0.96), ends if letters else ("", ""), strict=True):
-            axes.text(x, 0.5, letter, transform=axes.transAxes, fontsize=8.0, color=_SOFT, family=_FONT, ha="center")
+            axes.text(x, 0.5, letter, transform=axes.transAxes, fontsize=8.0, color=_SOFT, family=FONT, ha="center")
         left += width + 0.08 / _SIZE_INCH[0]
 
 
@@ -142,15 +134,15 @@ def _normals(figure: Figure, outcome: Outcome) -> None:
         ha="right" if right else "left",
         fontsize=8.5,
         color=_INK,
-        family=_FONT,
+        family=FONT,
     )
     axes.set_xlim(marks.low, marks.high)
     axes.set_ylim(0.0, marks.tallest * 1.05)
     axes.set_yticks([])
     axes.set_xticks(list(marks.axis_ticks), [number(t) if t % 1 else f"{t:.0f}" for t in marks.axis_ticks])
-    axes.tick_params(colors=_SOFT, labelsize=8.0, labelfontfamily=_FONT, length=3.0)
+    axes.tick_params(colors=_SOFT, labelsize=8.0, labelfontfamily=FONT, length=3.0)
     axes.set_xlabel(
-        f"score; grey: {len(outcome.result.reference_scores)} normals", fontsize=8.5, color=_SOFT, family=_FONT
+        f"score; grey: {len(outcome.result.reference_scores)} normals", fontsize=8.5, color=_SOFT, family=FONT
     )
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")

@@ -22,7 +22,7 @@ __all__ = ["RESULT", "Keep", "remove", "save", "writing_to"]
 
 Keep = Literal["all", "summary"]
 RESULT = "result.json"
-_OWN_FILES = (RESULT, "heatmap.nii.gz", "mask.nii.gz", "report.html", "preview.png")
+_OWN_FILES = (RESULT, "heatmap.nii.gz", "mask.nii.gz", "report.html", "report.pdf", "preview.png")
 
 
 def save(outcome: Outcome, folder: str | Path, *, keep: Keep = "all") -> None:
