@@ -2,10 +2,13 @@
 
     python benchmarks/first_severity.py SCANS OUT.csv [--subjects 12] [--kinds KIND ...]
 
-SCANS holds site A; its development subjects are read and no others. The baselines B1 (volume), B2 (intensity) and B3
-(sharpness) are fitted on the clean scans of all other subjects. A case is visible to a baseline if it scores higher
-than each of the twelve clean scans does when it is left out, and invisible if it is visible to none of the three. A
-case that preparation refuses counts as visible.
+SCANS holds site A; its twelve development subjects are read and no others. The baselines B1 (volume), B2 (intensity)
+and B3 (sharpness) are fitted on the clean scans of all other subjects. A case is visible to a baseline if it scores
+higher than each of the twelve clean scans does when it is left out, and invisible if it is visible to none of the
+three. A case that cannot be made, or that preparation refuses, counts as visible.
+
+OUT.csv has a line a case: subject, kind, and what it is visible to. A run that was ended goes on where it was; the
+shares of invisible cases are printed at the end.
 """
 
 from __future__ import annotations
@@ -44,16 +47,28 @@ def main() -> None:
         name: max(score(models[name], own) for models, own in zip(fitted, clean, strict=True)) for name in BASELINES
     }
     print("limits", limits, flush=True)
-    counts: dict[str, list[int]] = {}
+    known = read_cases(given.out)
     for number, (scan, models) in enumerate(list(zip(scans, fitted, strict=True))[: given.subjects]):
         for kind in given.kinds:
-            seen = visible_to(scan, kind, number, models, limits, recipe)
-            counts.setdefault(kind, []).append(len(seen))
-            print(scan.scan_id, kind, "invisible" if not seen else " ".join(seen), flush=True)
-        with given.out.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["kind", "cases", "invisible"])
-            table.writerows([kind, len(c), sum(n == 0 for n in c)] for kind, c in counts.items())
+            if (DEVELOPMENT[number], kind) in known:
+                continue
+            seen = " ".join(visible_to(scan, kind, number, models, limits, recipe))
+            with given.out.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow([DEVELOPMENT[number], kind, seen])
+            print(DEVELOPMENT[number], kind, seen or "invisible", flush=True)
+    known = read_cases(given.out)
+    print("| kind | cases | invisible |\n|---|---|---|")
+    for kind in given.kinds:
+        cases = [seen for (subject, other), seen in known.items() if other == kind]
+        print(f"| {kind} | {len(cases)} | {sum(not seen for seen in cases)} |")
+
+
+def read_cases(path: Path) -> dict[tuple[str, str], str]:
+    """What is known: by subject and kind, what a case is visible to."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {(row[0], row[1]): row[2] for row in csv.reader(file) if len(row) == 3}
 
 
 def scorers(normals: list[Prepared]) -> dict[str, Method]:
@@ -74,8 +89,8 @@ def visible_to(
     scan: Scan, kind: str, seed: int, models: dict[str, Method], limits: dict[str, float], recipe: Recipe
 ) -> list[str]:
     """The baselines that see a case of severity 1."""
-    made = corrupt(scan, kind, severity=1, seed=seed, brain=stripped_mask(scan.voxels))
     try:
+        made = corrupt(scan, kind, severity=1, seed=seed, brain=stripped_mask(scan.voxels))
         prepared = prepare(made.scan, recipe)
     except AnomriError as error:
         return [type(error).__name__]
