@@ -10,8 +10,6 @@ import pytest
 from anomri.core.outcome import Outcome
 from anomri.core.result import Result
 from anomri.report.display import views_of
-from anomri.report.figures import preview_png
-from anomri.report.index import IndexRow, index_page
 from anomri.report.page import scan_page
 
 pytestmark = pytest.mark.browser
@@ -191,36 +189,6 @@ def test_a_refused_page_opens(
     assert browser.value("document.querySelector('.glance img').naturalWidth") == 120
     assert browser.complaints() == []
     assert browser.requests() == []
-
-
-def test_the_index_sorts_filters_and_shows_previews(
-    browser: Any, make_outcome: Make, make_result: Callable[..., Result], tmp_path: Path
-) -> None:
-    rows = []
-    for i, (verdict, score) in enumerate([("pass", 1.5), ("fail", 9.0), ("warn", 4.1), ("pass", 2.5)]):
-        folder = tmp_path / f"s {i}"
-        folder.mkdir()
-        (folder / "preview.png").write_bytes(preview_png(make_outcome()))
-        rows.append(IndexRow.of(make_result(scan_id=f"scan-{i}", verdict=verdict, score=score), folder.name))
-    page = tmp_path / "index.html"
-    page.write_text(index_page(rows), encoding="utf-8")
-    browser.open(page)
-    browser.wait_for("[...document.images].every((i) => i.naturalWidth === 900)")
-    shown = "[...document.querySelectorAll('#runs tbody tr:not([hidden]) a')].map((a) => a.textContent)"
-    assert browser.value(shown) == ["scan-1", "scan-2", "scan-3", "scan-0"]
-    browser.click(*browser.centre_of("th:nth-child(5) button"))
-    assert browser.value(shown) == ["scan-0", "scan-3", "scan-2", "scan-1"]
-    browser.click(*browser.centre_of("th:nth-child(5) button"))
-    assert browser.value(shown) == ["scan-1", "scan-2", "scan-3", "scan-0"]
-    browser.click(*browser.centre_of(".only[value=pass]"))
-    assert browser.value(shown) == ["scan-1", "scan-2"]
-    browser.value(
-        "(() => { const f = document.getElementById('filter'); f.value = 'SCAN-2'; "
-        "f.dispatchEvent(new Event('input')); })()"
-    )
-    assert browser.value(shown) == ["scan-2"]
-    assert browser.complaints() == []
-    assert [url for url in browser.requests() if "preview.png" not in url] == []
 
 
 def test_a_single_slice_has_one_plane_that_a_click_moves_in(browser: Any, make_outcome: Make, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from anomri.io.formats import read_image
 from anomri.io.guard import Image
 from anomri.io.names import shown
 
-__all__ = ["LAYERS", "Layers", "images_of", "layers_of", "outcome_of"]
+__all__ = ["LAYERS", "Layers", "images_of", "layers_of", "outcome_of", "result_of"]
 
 LAYERS = "maps/layers.json"
 _OWN = frozenset({"heatmap", "mask", "examined", "scan", "expected"})
@@ -97,7 +97,7 @@ def outcome_of(folder: Path) -> Outcome:
     """
     folder = Path(folder)
     with about_scan(shown(folder.name)):
-        result = _result(folder / "result.json")
+        result = result_of(folder)
         images = {
             path.name.removesuffix(_ENDING): read_image(path)
             for path in (*sorted((folder / "maps").glob("*" + _ENDING)), *sorted(folder.glob("*" + _ENDING)))
@@ -115,7 +115,14 @@ def outcome_of(folder: Path) -> Outcome:
         )
 
 
-def _result(path: Path) -> Result:
+def result_of(folder: Path) -> Result:
+    """The result in a folder, without its images.
+
+    Raises
+    ------
+    InputError : there is none that can be read (`no_result`), or it is of another version or damaged (`result_format`).
+    """
+    path = Path(folder) / "result.json"
     try:
         return Result.model_validate_json(path.read_bytes())
     except FileNotFoundError:

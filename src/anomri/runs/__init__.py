@@ -1,5 +1,7 @@
-"""Many scans into one output folder: jobs, resume, locks, summary, progress; and one outcome into one folder."""
+"""Many scans into one output folder: jobs, resume, locks, summary, progress; one outcome into one folder; and results
+read back as a table."""
 
 from anomri.runs.save import save
+from anomri.runs.table import results_table
 
-__all__ = ["save"]
+__all__ = ["results_table", "save"]

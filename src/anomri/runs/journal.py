@@ -15,7 +15,7 @@ from anomri.runs.scorer import Task
 from anomri.runs.settings import Settings
 from anomri.runs.worker import Done
 
-__all__ = ["JOURNAL", "Journal", "recorded_paths", "recorded_settings"]
+__all__ = ["JOURNAL", "Journal", "recorded_days", "recorded_paths", "recorded_settings"]
 
 JOURNAL = "run.json"
 # Rewritten at most this often, so that a run of many thousand scans does not spend its time on it.
@@ -64,6 +64,7 @@ class Journal:
     def done(self, done: Done) -> None:
         """Note a finished scan."""
         self._scans[done.scan_id].update(
+            ended=_now(),
             elapsed_s=round(done.elapsed_s, 3),
             stages_s={stage: round(seconds, 3) for stage, seconds in done.stages.items()},
             peak_memory_mb=round(done.peak_memory_mb, 1),
@@ -99,11 +100,17 @@ def recorded_paths(out: Path, digest: str) -> dict[str, Path]:
     return {name: Path(str(scan["path"])) for name, scan in _earlier_scans(out, digest).items() if "path" in scan}
 
 
-def _earlier_scans(out: Path, digest: str) -> dict[str, dict[str, object]]:
+def recorded_days(out: Path) -> dict[str, str]:
+    """The day (UTC, ``YYYY-MM-DD``) on which each scan of a folder was judged, by scan id, as far as it is recorded."""
+    return {name: str(scan["ended"])[:10] for name, scan in _earlier_scans(out).items() if "ended" in scan}
+
+
+def _earlier_scans(out: Path, digest: str | None = None) -> dict[str, dict[str, object]]:
+    """What ``run.json`` says of each scan; nothing where a `digest` of settings is asked for and it has another."""
     try:
         record = json.loads((out / JOURNAL).read_text(encoding="utf-8"))
         scans = {str(name): dict(scan) for name, scan in record["scans"].items()}
-        return scans if record["settings_digest"] == digest else {}
+        return scans if digest in (None, record["settings_digest"]) else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

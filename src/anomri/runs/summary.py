@@ -54,19 +54,19 @@ def finished(out: Path) -> dict[str, Result]:
 
 
 def write_summary(out: Path, results: Iterable[Result]) -> None:
-    """Write the table and the index page, by scan id, so that the order of work leaves no trace.
+    """Write the table and the page of all scans, by scan id, so that the order of work leaves no trace.
 
     Raises
     ------
     EnvironmentProblem : the folder cannot be written.
     """
     from anomri.io.write import write_csv, write_text
-    from anomri.report.index import IndexRow, index_page
+    from anomri.report.cohort import CohortScan, cohort_page
 
     results = sorted(results, key=lambda result: result.scan_id)
     with writing_to(out):
         write_csv(out / TABLE, [row(result) for result in results], COLUMNS)
-        write_text(out / INDEX, index_page([IndexRow.of(result, result.scan_id) for result in results]))
+        write_text(out / INDEX, cohort_page([CohortScan.of(result, result.scan_id) for result in results]))
 
 
 def row(result: Result) -> dict[str, object]:
