@@ -12,12 +12,15 @@ import typer
 
 from anomri.cli.benchmark import benchmark
 from anomri.cli.calibrate import calibrate
+from anomri.cli.cohort import cohort
 from anomri.cli.datasets import datasets
 from anomri.cli.demo import demo
+from anomri.cli.dicom import dicom
 from anomri.cli.fit import fit
 from anomri.cli.info import info
 from anomri.cli.methods import methods
 from anomri.cli.models import models
+from anomri.cli.report import report
 from anomri.cli.score import score
 from anomri.cli.simulate import simulate
 from anomri.cli.usage import UsageError, one_line, refuse_empty
@@ -33,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (score, fit, calibrate, demo, simulate, datasets, benchmark, methods, models, info):
+for command in (score, report, dicom, cohort, fit, calibrate, demo, simulate, datasets, benchmark, methods, models, info):
     app.command()(command)
 
 
