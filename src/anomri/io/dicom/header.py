@@ -10,6 +10,7 @@ PS3.3 C.7.6.2 (image plane), C.7.6.3 (image pixel), C.7.6.16 (functional groups)
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import warnings
@@ -72,7 +73,7 @@ class Plane:
     orientation : directions along a row and down a column, LPS.
     spacing_mm : between rows and between columns.
     thickness_mm : of the slice, or to the next one; None where not given.
-    slope, intercept : stored value → value.
+    slope, intercept : stored value → value; NaN where the header has no number there.
     kind : image type, in capitals.
     echo : number and time in 0.1 ms, (0, -1) where not given.
     weighting : b-value and moment of the acquisition, where given.
@@ -376,9 +377,8 @@ def _exactly(count: int, values: tuple[float, ...]) -> tuple[float, ...] | None:
 
 
 def _scaling(values: _Values, tag: int, otherwise: float) -> float:
+    """NaN where it is there and no number, which the reader refuses."""
     if not values.raw(tag).strip(b" \0"):
         return otherwise
     found = values.decimals(tag)
-    if len(found) != 1:
-        raise bad_header("the scaling of the values is not a number")
-    return found[0]
+    return found[0] if len(found) == 1 else math.nan

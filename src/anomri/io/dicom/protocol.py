@@ -84,11 +84,11 @@ def notes_on(protocol: Protocol) -> list[str]:
     ]
     pulse = [("3D" if protocol.three_d else "2D") if protocol.scanning else "", *sorted(_known(protocol.scanning))]
     timing = [
-        f"{name} {value:g} {unit}"
+        f"{name} {value:g}{unit}"
         for name, value, unit in (
-            ("TR", protocol.tr_ms, "ms"),
-            ("TE", protocol.te_ms, "ms"),
-            ("TI", protocol.ti_ms, "ms"),
+            ("TR", protocol.tr_ms, " ms"),
+            ("TE", protocol.te_ms, " ms"),
+            ("TI", protocol.ti_ms, " ms"),
             ("flip angle", protocol.flip_deg, "°"),
         )
         if value is not None and 0 < value < 1e6

@@ -156,6 +156,8 @@ def _check(instance: Instance, before: Sequence[Instance]) -> None:
             code="burned_in",
         )
     check_stored(instance)
+    if not all(math.isfinite(plane.slope + plane.intercept) for plane in instance.planes):
+        raise bad_header("the scaling of the values is not a number")
     require_decoder(instance.syntax)
     shown = sorted(kinds & set(PROJECTIONS)) + sorted(kinds & set(COMPUTED))
     if shown:
@@ -204,8 +206,8 @@ def _image(
     order = [run[0] for run in runs]
     first = instances[0]
     shape = (first.columns, first.rows, len(order))
-    check_shape(shape, max_voxels=math.prod(shape))
     affine = volume_affine([planes[number] for number in order])
+    check_shape(shape, max_voxels=math.prod(shape))
     voxels = np.empty(shape, dtype=np.float32)
     for start in range(0, len(order), SLAB):
         slab = np.stack([values(number) for number in order[start : start + SLAB]])
