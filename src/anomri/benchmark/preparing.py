@@ -211,7 +211,15 @@ def _clean(folder: Path, key: str | None) -> Prepared:
 def _with_defect(scan: Scan, clean: Prepared, defect: Defect) -> Simulated:
     brain = clean.brain.mask
     if defect.severity is not None:
-        return corrupt(scan, defect.name, severity=defect.severity, seed=defect.seed, brain=brain)
+        # Around a head or body lies air that an artefact reaches; around a stripped brain lies nothing.
+        return corrupt(
+            scan,
+            defect.name,
+            severity=defect.severity,
+            seed=defect.seed,
+            brain=brain,
+            keep_outside=clean.brain.name in ("head", "body"),
+        )
     assert defect.volume_ml is not None
     assert defect.contrast is not None
     white = clean.history.measured("quality", "white")
