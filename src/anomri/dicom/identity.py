@@ -92,10 +92,13 @@ def identity_of(outcome: Outcome, source: SourceSeries) -> Identity:
 def stamp(made: Any, created: datetime, identity: Identity) -> Any:
     """Set every time of creation in an object, and the identifiers that highdicom draws at random."""
     moment = created.replace(microsecond=0)
-    for ending, value in (("Date", DA(moment.date())), ("Time", TM(moment.time()))):
-        for begin in ("InstanceCreation", "Content", "Series"):
-            if begin != "Content" or begin + ending in made:
-                setattr(made, begin + ending, value)
+    for kind, value in (("Date", DA(moment.date())), ("Time", TM(moment.time()))):
+        setattr(made, f"InstanceCreation{kind}", value)
+        setattr(made, f"Series{kind}", value)
+        # These are not in every kind of object.
+        for name in (f"Content{kind}", f"{kind}OfSecondaryCapture"):
+            if name in made:
+                setattr(made, name, value)
     for equipment in made.get("ContributingEquipmentSequence", ()):
         # The scanner's item keeps the time of the acquisition.
         if equipment.get("ManufacturerModelName") == "highdicom":
