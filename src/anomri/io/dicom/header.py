@@ -10,10 +10,13 @@ PS3.3 C.7.6.2 (image plane), C.7.6.3 (image pixel), C.7.6.16 (functional groups)
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -182,9 +185,7 @@ def _parsed(content: bytearray, syntax: str) -> _Values:
 
     big = syntax == BIG_ENDIAN
     try:
-        with warnings.catch_warnings():
-            # What is odd about values is judged below, by those that are used.
-            warnings.simplefilter("ignore")
+        with _unheard():
             found = read_dataset(BytesIO(content), syntax == IMPLICIT, not big, specific_tags=TAGS)
     except MemoryError:
         raise
@@ -192,6 +193,20 @@ def _parsed(content: bytearray, syntax: str) -> _Values:
     except Exception as error:
         raise bad_header("the header cannot be read") from error
     return _Values(found, ">" if big else "<")
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Without the warnings and log lines of pydicom: they repeat values of the file, which may name a person."""
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 class _Values:
@@ -241,8 +256,7 @@ class _Values:
         if tag not in self._dataset:
             return []
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with _unheard():
                 value = self._dataset[tag].value
                 return [_Values(item, self._order) for item in value] if self._dataset[tag].VR == "SQ" else []
         except MemoryError:

@@ -72,16 +72,19 @@ def require_decoder(syntax: str) -> None:
 
     if syntax in NATIVE:
         return
-    name = UID(syntax).name if re.fullmatch(r"[0-9.]{1,64}", syntax) else "unknown"
+    known = re.fullmatch(r"[0-9]+(\.[0-9]+)+", syntax) is not None and len(syntax) <= 64
+    name = UID(syntax).name if known else "an unknown transfer syntax"
     try:
-        decoder = get_decoder(UID(syntax))
+        available = get_decoder(UID(syntax)).is_available if known else None
     except NotImplementedError:
+        available = None
+    if available is None:
         raise InputError(
             f"the pixels are stored as {name}, which pydicom does not read",
             remedy="Export them uncompressed (Explicit VR Little Endian).",
             code="transfer_syntax",
-        ) from None
-    if not decoder.is_available:
+        )
+    if not available:
         permissive = "J2K" in name or "JPEG 2000" in name or "JPEG-LS" in name
         remedy = (
             "Install it: pip install 'anomri[dicom]'."
