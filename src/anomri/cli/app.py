@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from anomri.cli.benchmark import benchmark
+from anomri.cli.bids import bids
 from anomri.cli.calibrate import calibrate
 from anomri.cli.cohort import cohort
 from anomri.cli.datasets import datasets
@@ -36,7 +37,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (score, report, dicom, cohort, fit, calibrate, demo, simulate, datasets, benchmark, methods, models, info):
+COMMANDS = (
+    score, bids, report, dicom, cohort, fit, calibrate, demo, simulate, datasets, benchmark, methods, models, info,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -1,0 +1,183 @@
+"""From result folders to BIDS names, and back as far as a re-run needs it.
+
+Scans are scored into a hidden work folder. What is finished is renamed into its place, nothing large is copied. The
+verdict comes last: a scan whose ``desc-anomri`` JSON is in its place is complete, and a re-run goes on from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from anomri.bids.names import DATATYPE, RESULT_DESC, BidsName
+from anomri.core.result import Result
+from anomri.errors import InputError
+from anomri.io.names import shown
+from anomri.report.folder import LAYERS, Layers
+from anomri.runs.save import RESULT, writing_to
+from anomri.runs.settings import Settings
+from anomri.runs.summary import finished
+
+__all__ = ["first_result", "lay_out", "result_files", "results_of", "seed"]
+
+_STATMAP = "statmap"
+_ENDING = ".nii.gz"
+# By path in the result folder: `desc-`, suffix (None: that of the scan), and what the sidecar says.
+_IMAGES: dict[str, tuple[str, str | None, dict[str, Any]]] = {
+    "mask.nii.gz": ("brain", "mask", {"Type": "Brain", "Description": "The brain."}),
+    "maps/examined.nii.gz": ("examined", "mask", {"Type": "ROI", "Description": "Where the method looked."}),
+    "maps/scan.nii.gz": ("brain", None, {"SkullStripped": True, "Description": "The scan, 0 outside the brain."}),
+    "maps/expected.nii.gz": (
+        "expected",
+        None,
+        {"SkullStripped": True, "Description": "What the model expected to see, in prepared intensities."},
+    ),
+    "heatmap.nii.gz": (
+        "anomaly",
+        _STATMAP,
+        {"Description": "How abnormal each voxel is: higher is more abnormal, 0 where nothing was examined."},
+    ),
+}
+# Where the verdict of an earlier result goes while its files are removed.
+_REPLACED = "replaced.json"
+_PAGES = {"report.html": ".html", "preview.png": ".png"}
+
+
+def result_files(out: Path) -> Iterator[Path]:
+    """The verdicts of a data set of derivatives, by participant."""
+    for folder in sorted(out.glob("sub-*")):
+        for place in (DATATYPE, f"ses-*/{DATATYPE}"):
+            yield from sorted(folder.glob(f"{place}/sub-*_desc-{RESULT_DESC}_*.json"))
+
+
+def results_of(out: Path) -> Iterator[tuple[BidsName, Result]]:
+    """The verdicts with the names of their files.
+
+    Raises
+    ------
+    InputError : one cannot be read, or is not of this version (`result_format`).
+    """
+    for file in result_files(out):
+        name = BidsName.parse(file.stem)
+        try:
+            result = Result.model_validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise InputError(
+                "this is no result of this version of anomri",
+                remedy="Delete the file and run the participant level again.",
+                code="result_format",
+                scan=shown(file.name),
+            ) from error
+        if name is not None:
+            yield name, result
+
+
+def first_result(out: Path) -> tuple[BidsName, Result] | None:
+    """A verdict that stands for all others, which have the same suffix and settings; None where there is none."""
+    for file in result_files(out):
+        name = BidsName.parse(file.stem)
+        with suppress(OSError, ValidationError):
+            result = Result.model_validate_json(file.read_bytes())
+            if name is not None:
+                return name, result
+    return None
+
+
+def seed(work: Path, out: Path, names: Iterable[BidsName]) -> None:
+    """Make a work folder, and put the verdicts that are in place where a run looks for what it need not do again.
+
+    Raises
+    ------
+    EnvironmentProblem : the folder cannot be written.
+    """
+    with writing_to(work):
+        work.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            with suppress(FileNotFoundError):
+                verdict = (out / name.result(".json")).read_bytes()
+                (work / str(name)).mkdir(exist_ok=True)
+                (work / str(name) / RESULT).write_bytes(verdict)
+
+
+def lay_out(work: Path, out: Path, settings: Settings, *, sources: Mapping[str, str]) -> None:
+    """Give what is finished in a work folder its place and name.
+
+    A kill at any moment costs nothing: the next call goes on.
+
+    Parameters
+    ----------
+    settings : results of other settings stay where they are.
+    sources : BIDS URIs of the images by scan id, as far as they may be told.
+
+    Raises
+    ------
+    EnvironmentProblem : a folder cannot be written.
+    InputError : two maps of a scan would get the same name (`map_name`).
+    """
+    with writing_to(out):
+        for scan_id, result in finished(work).items():
+            name = BidsName.parse(scan_id)
+            if name is not None and settings.made(result):
+                _lay_out_one(work / scan_id, out, name, sources.get(scan_id))
+
+
+def _lay_out_one(folder: Path, out: Path, name: BidsName, source: str | None) -> None:
+    from anomri.io.write import write_bytes, write_json
+
+    verdict = out / name.result(".json")
+    if verdict.exists():
+        if not (folder / "report.html").exists():
+            return  # nothing new: the verdict was put here by `seed`
+        verdict.replace(folder / _REPLACED)
+    if (folder / _REPLACED).exists():
+        # Nothing new is in place before all that is old has gone.
+        _remove(out, name)
+        (folder / _REPLACED).unlink()
+    verdict.parent.mkdir(parents=True, exist_ok=True)
+    for file, (target, sidecar) in _places(folder, name).items():
+        named = {} if source is None else {"Sources": [source]}
+        write_json((out / target).with_name(target.name.removesuffix(_ENDING) + ".json"), {**sidecar, **named})
+        (folder / file).replace(out / target)
+    for file, ending in _PAGES.items():
+        with suppress(FileNotFoundError):
+            (folder / file).replace(out / name.result(ending))
+    write_bytes(verdict, (folder / RESULT).read_bytes())
+
+
+def _places(folder: Path, name: BidsName) -> dict[str, tuple[PurePosixPath, dict[str, Any]]]:
+    """Name and sidecar of every image in a result folder."""
+    places = {}
+    for path in sorted([*folder.glob(f"*{_ENDING}"), *folder.glob(f"maps/*{_ENDING}")]):
+        file = path.relative_to(folder).as_posix()
+        map_name = path.name.removesuffix(_ENDING)
+        further = (_label(map_name), _STATMAP, {"Description": f"The map {map_name} of the model."})
+        desc, suffix, said = _IMAGES.get(file, further)
+        sidecar = {**said, "SpatialReference": "orig"}
+        if file == "heatmap.nii.gz":
+            layers = Layers.model_validate_json((folder / LAYERS).read_bytes())
+            sidecar |= {"Scale": layers.scale, "Method": layers.method}
+        places[file] = (name.derivative(desc, name.suffix if suffix is None else suffix, _ENDING), sidecar)
+    targets = [target for target, _ in places.values()]
+    if len(set(targets)) < len(targets):
+        raise InputError("two maps would have the same name", remedy="Rename one.", code="map_name", scan=str(name))
+    return places
+
+
+def _label(map_name: str) -> str:
+    """A label, which has letters and digits alone: ``signed_z`` becomes ``signedZ``."""
+    first, *rest = [part for part in map_name.replace("-", "_").split("_") if part]
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def _remove(out: Path, name: BidsName) -> None:
+    """Remove the derivatives of a scan; its verdict has gone before."""
+    stems = [(desc, suffix or name.suffix) for desc, suffix, _ in _IMAGES.values()]
+    old = [out / name.derivative(desc, suffix, end) for desc, suffix in stems for end in (_ENDING, ".json")]
+    old += (out / name.folder).glob(name.derivative("*", _STATMAP, ".*").name)
+    old += [out / name.result(ending) for ending in _PAGES.values()]
+    for path in old:
+        path.unlink(missing_ok=True)
