@@ -1,5 +1,6 @@
 // Many scans: pictures or table, a page at a time, sorted and filtered; marks in the charts; ratings that stay with
 // the reader. Text of a scan is only ever set as text. Scans without a value come last, whichever way they are sorted.
+// It is one file, and long, because the page allows one script by its hash, and loads nothing.
 "use strict";
 
 const data = JSON.parse(document.getElementById("cohort-data").textContent);
