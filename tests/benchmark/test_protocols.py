@@ -46,6 +46,22 @@ def test_both_t1_protocols_share_scans_split_and_methods_so_that_one_training_se
         assert getattr(artefacts, field) == getattr(lesions, field)
 
 
+def test_the_full_grid_shares_scans_split_and_fits_with_the_first_table() -> None:
+    first, full = read_protocol("t1-artefacts"), read_protocol("t1-full")
+    for field in ("data", "recipe", "folds", "split_seed", "seeds"):
+        assert getattr(first, field) == getattr(full, field)
+    assert full.artefacts is not None
+    assert first.artefacts is not None
+    assert full.artefacts.kinds == first.artefacts.kinds
+    assert full.artefacts.severities == (1, 2, 3, 4, 5)
+    assert full.lesions is not None
+    assert set(full.lesions.volumes_ml) == {0.5, 2.0, 5.0}
+    assert set(full.lesions.contrasts) == {1.0, 0.5}
+    rows = {row.methods for row in rows_of(full)}
+    assert {("autoencoder",), ("dae",), ("zatlas",), ("iqm1c",), ("zatlas", "iqm1c", "autoencoder", "dae")} <= rows
+    assert next(row for row in full.methods if row.name == "autoencoder-small") in first.methods
+
+
 MINIMAL = 'name = "x"\ntitle = ""\nquestion = ""\ndata = [{ set = "ixi" }]\nrecipe = "brain-t1"\n'
 ROW = '[[methods]]\nname = "a"\nmethods = ["zatlas"]\n'
 
