@@ -71,6 +71,13 @@ METHODS: dict[str, Entry] = {
         "3D residual autoencoder (Luo et al. 2023)",
         needs_torch=True,
     ),
+    "dae": Entry(
+        "anomri.methods.dae",
+        "DAE",
+        ("dae-small", "dae", "dae-slices", "dae-tiny"),
+        "denoising autoencoder with coarse noise (Kascenas et al. 2022)",
+        needs_torch=True,
+    ),
     "tokens": Entry(
         "anomri.methods.tokens",
         "Tokens",
