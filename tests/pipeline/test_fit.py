@@ -317,6 +317,16 @@ def test_settings_are_read_by_the_method_s_own_config():
     assert specs[1].config.least_normals == 7
 
 
+def test_a_recipe_takes_the_place_of_the_presets_own():
+    for name in ("brain-any", "pelvis-t2"):
+        specs, recipe = branch_specs(["zatlas", "iqm1c"], ["zatlas-slices", None], {}, recipe=name)
+        assert recipe == name
+        assert specs[0].preset == "zatlas-slices"
+    with pytest.raises(SettingError, match="there is no recipe 'knee'") as caught:
+        branch_specs(["zatlas"], [None], {}, recipe="knee")
+    assert "brain-any" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("methods", "settings", "said"),
     [

@@ -17,7 +17,7 @@ from anomri.errors import PreparationFailed
 from anomri.io import array_scan, read
 from anomri.preparation import prepare, recipe_named
 from anomri.preparation.head import MARGIN_VOXELS, head_mask
-from anomri.quality import METRICS, measure_slice
+from anomri.quality import METRICS, measure_without_tissue
 from slices import head, lesion
 
 SLICES = recipe_named("slices-2d")
@@ -165,13 +165,13 @@ def test_the_noise_of_a_slice_is_what_was_added():
     rng = np.random.default_rng(0)
     for sd in (2.0, 8.0):
         flat = np.full((120, 120, 1), 100.0) + rng.normal(0, sd, (120, 120, 1))
-        found = measure_slice(flat, np.ones(flat.shape, dtype=bool), (1.0, 1.0, 1.0))["noise_level"]
+        found = measure_without_tissue(flat, np.ones(flat.shape, dtype=bool), (1.0, 1.0, 1.0))["noise_level"]
         assert found == pytest.approx(sd / 100, rel=0.06)
 
 
 def test_a_slope_within_the_slice_has_its_gradient_energy():
     rows = np.indices((60, 80))[0].astype(float)
-    quality = measure_slice((100 + rows)[:, :, None], np.ones((60, 80, 1), dtype=bool), (2.0, 1.0, 1.0))
+    quality = measure_without_tissue((100 + rows)[:, :, None], np.ones((60, 80, 1), dtype=bool), (2.0, 1.0, 1.0))
     inner = np.arange(1, 59)
     assert quality["gradient_energy"] == pytest.approx(0.25 / inner.var(), rel=1e-3)
 

@@ -30,6 +30,10 @@ def fit(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting of the preset.")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Another preparation than the preset's, e.g. brain-any or pelvis-t2."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Of the model; the folder's name if not given.")] = None,
     participants: ParticipantsFile = None,
     include: Include = None,
@@ -47,6 +51,7 @@ def fit(
     \b
     anomri fit zatlas -i normals/ -o my-model
     anomri fit zatlas+iqm1c -i normals/ --participants participants.tsv -o my-model
+    anomri fit zatlas --recipe brain-any -i flair/ -o my-flair
     anomri fit autoencoder --preset autoencoder-small --set epochs=50 -i normals/ -o my-model
     """
     from anomri.pipeline import fit as fit_model
@@ -55,7 +60,7 @@ def fit(
     from anomri.runs.room import default_jobs
 
     methods, presets, values = _parsed(method, preset, settings or [])
-    branch_specs(methods, presets, values)  # refuses what cannot be, before anything is announced
+    branch_specs(methods, presets, values, recipe=recipe)  # refuses what cannot be, before anything is announced
     scans = normals([*inputs, *(more or [])], include=include, participants=participants)
     refuse_output_among_inputs(out, [*inputs, *(more or [])])
     refuse_rate(alarm_rate, len(scans))
@@ -68,6 +73,7 @@ def fit(
         name=out.resolve().name if name is None else name,
         preset=presets,
         settings=values,
+        recipe=recipe,
         alarm_rate=_USUAL_RATE if alarm_rate is None else alarm_rate,
         seed=seed,
         device=device.value,

@@ -95,6 +95,7 @@ def fit(
     work: Path | None = None,
     preset: Sequence[str | None] | None = None,
     settings: Mapping[str, str] | None = None,
+    recipe: str | None = None,
     card: ModelCardText | None = None,
     version: str = "1",
     seed: int = 0,
@@ -113,6 +114,7 @@ def fit(
     work : folder for what is made on the way, which is kept; None for ``<out>.fit``, which goes once the model is
         complete.
     preset : one for each method, or None for its first.
+    recipe : name of another preparation than the presets' own.
     half : store weights as float16.
     report : called with a line of progress.
 
@@ -124,15 +126,18 @@ def fit(
     """
     check_alarm_rate(alarm_rate)
     specs, recipe_name = branch_specs(
-        methods, preset if preset is not None else [None] * len(methods), settings if settings is not None else {}
+        methods,
+        preset if preset is not None else [None] * len(methods),
+        settings if settings is not None else {},
+        recipe=recipe,
     )
-    recipe = recipe_named(recipe_name)
+    preparation = recipe_named(recipe_name)
     require_replaceable(out)
     _require_enough(specs, [scan.subject for scan in scans], seed)
     fabric = _fabric(specs, device)
     _warn_of_few(len(scans), alarm_rate, report)
     folder = out.with_name(out.name + ".fit") if work is None else work
-    prepared, dropped = gather(scans, recipe, folder / "prepared", jobs=jobs, report=report)
+    prepared, dropped = gather(scans, preparation, folder / "prepared", jobs=jobs, report=report)
     if dropped:
         _warn_of_few(len(prepared), alarm_rate, report)
     folds = folds_by_subject([p.subject for p in prepared], FOLDS, seed=seed)
@@ -142,7 +147,7 @@ def fit(
         train = [p for p, f in zip(prepared, folds, strict=True) if f != fold]
         test = [p for p, f in zip(prepared, folds, strict=True) if f == fold]
         fitted = fit_branches(
-            specs, train, seed=seed, fabric=fabric, folder=folder / f"fold-{fold}", recipe_sha256=recipe.sha256
+            specs, train, seed=seed, fabric=fabric, folder=folder / f"fold-{fold}", recipe_sha256=preparation.sha256
         )
         for branch, scaling in fitted.scalings.items():
             constants[branch].append(scaling)
@@ -154,15 +159,15 @@ def fit(
         seed=seed,
         fabric=fabric,
         folder=folder / "final",
-        recipe_sha256=recipe.sha256,
+        recipe_sha256=preparation.sha256,
         scalings={branch: mean_scaling(found) for branch, found in constants.items() if found},
     )
     text = _card(name, version, card if card is not None else ModelCardText(), prepared, seed)
-    model = write_model(_uncalibrated(final, specs, prepared, text, recipe), folder / "uncalibrated", half=half)
+    model = write_model(_uncalibrated(final, specs, prepared, text, preparation), folder / "uncalibrated", half=half)
     calibration = Calibration(
         normals=tuple(sorted(normals, key=lambda n: n.scan_id)),
         model_sha256=model.content_sha256,
-        recipe_sha256=recipe.sha256,
+        recipe_sha256=preparation.sha256,
         site=name,
         alarm_rate=alarm_rate,
     )

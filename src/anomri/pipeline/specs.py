@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from anomri.errors import SettingError
 from anomri.methods import Config, load_preset
+from anomri.preparation import RECIPES
 
 __all__ = ["BranchSpec", "branch_specs"]
 
@@ -29,21 +30,27 @@ class BranchSpec:
 
 
 def branch_specs(
-    methods: Sequence[str], presets: Sequence[str | None], settings: Mapping[str, str]
+    methods: Sequence[str], presets: Sequence[str | None], settings: Mapping[str, str], *, recipe: str | None = None
 ) -> tuple[tuple[BranchSpec, ...], str]:
     """What to fit, and the recipe it needs.
 
     Parameters
     ----------
     settings : ``field`` or ``method.field`` → value, as text; read by the method's own config.
+    recipe : takes the place of the recipes that the presets name.
 
     Raises
     ------
-    SettingError : a method twice, an unknown setting, a value that does not fit, or methods made for different recipes.
+    SettingError : a method twice, an unknown setting or recipe, a value that does not fit, or methods made for
+        different recipes.
     ModelError : an unknown method or preset.
     """
     if len(set(methods)) < len(methods):
         raise SettingError("a method stands twice", remedy="Name each method once.")
+    if recipe is not None and recipe not in RECIPES:
+        raise SettingError(
+            f"there is no recipe {recipe!r}", remedy=f"Known: {', '.join(RECIPES)}.", code="unknown_recipe"
+        )
     specs, recipes = [], []
     used: set[str] = set()
     known: list[str] = []
@@ -57,14 +64,14 @@ def branch_specs(
                 values[field] = _parsed(value)
                 used.add(key)
         specs.append(BranchSpec(method, method, name, _config(type(found.config), values, method)))
-        recipes.append(found.recipe)
+        recipes.append(found.recipe if recipe is None else recipe)
     unknown = sorted(set(settings) - used)
     if unknown:
         raise SettingError(f"no such setting: {', '.join(unknown)}", remedy=f"Known: {', '.join(known)}.")
     if len(set(recipes)) > 1:
         raise SettingError(
             f"these methods need different preparations ({', '.join(sorted(set(recipes)))})",
-            remedy="Fit them as two models.",
+            remedy="Fit them as two models, or name one recipe for all.",
             code="recipes",
         )
     return tuple(specs), recipes[0]

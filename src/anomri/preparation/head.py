@@ -18,7 +18,7 @@ from anomri.core.geometry import Geometry, apply_affine
 from anomri.errors import PreparationFailed
 from anomri.preparation.crop import box_of
 
-__all__ = ["MARGIN_VOXELS", "VERSION", "head_mask", "to_box"]
+__all__ = ["MARGIN_VOXELS", "VERSION", "head_mask", "largest", "threshold", "to_box", "without_margins"]
 
 VERSION = 1
 # Between the head's box and the edge of the grid, so that no filter meets the edge.
@@ -54,16 +54,16 @@ def head_mask(voxels: NDArray[np.float32]) -> Mask:
     PreparationFailed : there is no such part, or it takes less than 2 % of the picture.
     """
     plane = voxels[:, :, 0]
-    window = _without_margins(plane)
+    window = without_margins(plane)
     seen = plane[window]
     side = max(seen.shape)
     smooth = np.sqrt(np.maximum(ndimage.gaussian_filter(seen, side / 256.0) - seen.min(), 0.0))
     small, wide = max(1, round(side / 64)), max(1, round(side / 24))
-    inside = _opened(smooth > _threshold(smooth), max(1, small // 2))
+    inside = _opened(smooth > threshold(smooth), max(1, small // 2))
     bridged = ndimage.binary_closing(np.pad(inside, wide), _disc(wide))
-    head = _largest(ndimage.binary_fill_holes(bridged)[wide:-wide, wide:-wide])
+    head = largest(ndimage.binary_fill_holes(bridged)[wide:-wide, wide:-wide])
     mask = np.zeros(voxels.shape, dtype=bool)
-    mask[(*window, 0)] = _largest(_opened(head, 2 * small))
+    mask[(*window, 0)] = largest(_opened(head, 2 * small))
     if mask.mean() < _LEAST_SHARE:
         raise PreparationFailed(
             "no head stands out from the background", remedy="Check the image, or give a mask.", code="mask_empty"
@@ -97,7 +97,7 @@ def _middle(grid: Geometry) -> NDArray[np.float64]:
     return (np.array(grid.shape) - 1) / 2.0
 
 
-def _without_margins(plane: Plane) -> tuple[slice, slice]:
+def without_margins(plane: Plane) -> tuple[slice, slice]:
     """What is left once flat lines are taken off all four sides, in turn."""
     flat = _FLAT * float(np.ptp(plane))
     low, high = [0, 0], list(plane.shape)
@@ -119,8 +119,8 @@ def _without_margins(plane: Plane) -> tuple[slice, slice]:
     return slice(low[0], high[0]), slice(low[1], high[1])
 
 
-def _threshold(values: Plane) -> float:
-    """A fixed share of the way between the means of Otsu's two classes."""
+def threshold(values: Plane) -> float:
+    """Where tissue begins among values of any shape: a fixed share of the way between the means of Otsu's classes."""
     counts, edges = np.histogram(values, bins=_BINS)
     below = np.cumsum(counts).astype(np.float64)
     sums = np.cumsum(counts * (edges[1:] + edges[:-1]) / 2.0)
@@ -145,7 +145,8 @@ def _disc(radius: int) -> Mask:
     return disc
 
 
-def _largest(mask: Mask) -> Mask:
+def largest(mask: Mask) -> Mask:
+    """The largest connected part of a mask of any shape."""
     labels, count = ndimage.label(mask)
     if count < 2:
         return mask

@@ -12,6 +12,7 @@ from anomri.core.geometry import Geometry, orientation_code
 from anomri.errors import InputError
 from anomri.io.template import icbm_template
 from anomri.preparation import bias as bias_step
+from anomri.preparation import body as body_step
 from anomri.preparation import crop as crop_step
 from anomri.preparation import head as head_step
 from anomri.preparation import intensity as intensity_step
@@ -31,11 +32,14 @@ class Recipe(BaseModel):
 
     Parameters
     ----------
-    registration : ``affine`` or ``rigid`` to the ICBM template; ``box`` for single slices, whose head is brought to the
-        middle of the grid and scaled to its size (`head.to_box`).
+    registration : ``affine`` or ``rigid`` to the ICBM template, for T1-weighted brains; ``affine-any`` for brains of
+        any contrast, which differs in how the registration is judged; ``box`` for single slices, whose head is brought
+        to the middle of the grid and scaled to its size (`head.to_box`); ``body`` for stacks of axial slices of a body,
+        which is brought to the middle (`body.to_middle`).
     least_correlation, least_overlap : a registration below either is PreparationFailed (see `register.Alignment`).
     bias : whether N4 is applied.
-    spacing_mm, shape : of the prepared grid; centred on the template's brain, for slices on the origin.
+    spacing_mm, shape : of the prepared grid; centred on the template's brain, for slices and bodies on the origin.
+    slice_mm : distance of the slices of a body on the prepared grid; `spacing_mm` where None.
     intensity, percentiles, ceiling, landmarks : see `intensity.normalise`.
     erode_mm : how deep below the mask's surface the examined region begins.
 
@@ -44,12 +48,12 @@ class Recipe(BaseModel):
     InputError : landmarks that do not fit the kind of intensity.
     """
 
-    # Fields stay as they are: every model keeps the digest of its recipe.
+    # Every model keeps the digest of its recipe: a field that is added later is left out of it where it is None.
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    registration: Literal["affine", "rigid", "box"] = "affine"
+    registration: Literal["affine", "rigid", "affine-any", "box", "body"] = "affine"
     least_correlation: float = 0.25
     least_overlap: float = 0.75
     bias: bool = True
@@ -60,6 +64,7 @@ class Recipe(BaseModel):
     ceiling: float | None = 1.5
     landmarks: tuple[float, ...] = ()
     erode_mm: float
+    slice_mm: float | None = None
 
     @model_validator(mode="after")
     def _landmarks_where_they_are_needed(self) -> Recipe:
@@ -77,30 +82,43 @@ class Recipe(BaseModel):
         steps = [bias_step, crop_step, intensity_step, mask_step, orient_step, register_step, resample_step]
         if self.for_slices:
             steps = [crop_step, head_step, intensity_step, mask_step, orient_step, resample_step]
+        elif self.for_bodies:
+            steps = [bias_step, body_step, crop_step, intensity_step, orient_step, resample_step]
         versions = ",".join(f"{step.__name__}={step.VERSION}" for step in steps)
         versions += f",quality={QUALITY_VERSION}"
-        return hashlib.sha256(f"{self.model_dump_json()}|{versions}".encode()).hexdigest()
+        later = {"slice_mm"} if self.slice_mm is None else set()
+        return hashlib.sha256(f"{self.model_dump_json(exclude=later)}|{versions}".encode()).hexdigest()
 
     @property
     def for_slices(self) -> bool:
         """Whether it prepares single slices; otherwise volumes."""
         return self.registration == "box"
 
+    @property
+    def for_bodies(self) -> bool:
+        """Whether it prepares stacks of slices of a body; otherwise brains, or heads in single slices."""
+        return self.registration == "body"
+
     def unfit(self, geometry: Geometry) -> str:
         """Why a scan of this grid is none for this recipe; empty where it is one."""
         if self.for_slices and not (geometry.shape[2] == 1 and orientation_code(geometry.affine)[2] in "SI"):
             size = " × ".join(map(str, geometry.shape))
             return f"it has {size} voxels, and the model is for single axial slices"
+        if self.for_bodies:
+            return body_step.not_axial(geometry)
         if not self.for_slices and geometry.shape[2] == 1:
             return "it is a single slice, and the model is for volumes"
         return ""
 
     @property
     def grid(self) -> Geometry:
-        """The prepared grid: RAS+, isotropic, its centre on the centre of the template's brain (slices: the origin)."""
-        if self.for_slices:
-            affine = np.diag([self.spacing_mm] * 3 + [1.0])
-            affine[:3, 3] = -self.spacing_mm * (np.array(self.shape) - 1) / 2.0
+        """The prepared grid: RAS+, its centre on the centre of the template's brain (slices and bodies: the origin)."""
+        if self.for_slices or self.for_bodies:
+            steps = np.array([self.spacing_mm, self.spacing_mm, self.spacing_mm])
+            if self.slice_mm is not None:
+                steps[2] = self.slice_mm
+            affine = np.diag([*steps, 1.0])
+            affine[:3, 3] = -steps * (np.array(self.shape) - 1) / 2.0
             return Geometry(self.shape, affine)
         template = icbm_template()
         start, shape = crop_step.box_of(template.brain, 0)
@@ -116,6 +134,25 @@ RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="brain-t1", spacing_mm=2.0, shape=(80, 96, 80), intensity="percentile", erode_mm=3.0),
+        Recipe(
+            name="brain-any",
+            registration="affine-any",
+            # T1, T2 and FLAIR of a real brain reach 0.66 to 0.79, turned over at most 0.33.
+            least_correlation=0.4,
+            spacing_mm=2.0,
+            shape=(80, 96, 80),
+            intensity="percentile",
+            erode_mm=3.0,
+        ),
+        Recipe(
+            name="pelvis-t2",
+            registration="body",
+            spacing_mm=1.5,
+            slice_mm=3.0,
+            shape=(256, 256, 96),
+            intensity="percentile",
+            erode_mm=6.0,
+        ),
         Recipe(
             name="autoencoder-published",
             registration="rigid",

@@ -38,7 +38,8 @@ class Alignment:
     Parameters
     ----------
     world : (4, 4) matrix from the scan's world to the template's, RAS mm.
-    correlation : of scan and template inside both brains, both smoothed with σ = 2 mm; −1 to 1.
+    correlation : of scan and template inside both brains, both smoothed with σ = 2 mm; −1 to 1. For any contrast the
+        multiple correlation of the scan with the template's tissue maps, whatever value each tissue has; 0 to 1.
     upright : `correlation` less the largest one the brain would have turned front to back, upside down, or both;
         a brain that lies as its header says is well above 0.
     overlap : Dice of the two brain masks, 0 to 1.
@@ -62,6 +63,7 @@ def register(
     geometry: Geometry,
     *,
     kind: Literal["affine", "rigid"] = "affine",
+    any_contrast: bool = False,
 ) -> Alignment:
     """Find the matrix that brings a brain to the template.
 
@@ -69,6 +71,8 @@ def register(
     ----------
     voxels : (X, Y, Z), 0 outside the mask.
     kind : ``affine`` 12 parameters, ``rigid`` 6.
+    any_contrast : the scan need not be T1-weighted. The search is the same, mutual information asks for no contrast;
+        `correlation` and `upright` are judged by tissues.
 
     Returns
     -------
@@ -84,7 +88,8 @@ def register(
     scaled = np.clip(voxels / bright, 0.0, 1.2)
     with one_thread():
         found = _search(scaled, mask, geometry, kind)
-    return _judged(np.linalg.inv(world_matrix(found)).astype(np.float64), scaled, mask, geometry)
+    world = np.linalg.inv(world_matrix(found)).astype(np.float64)
+    return _judged(world, scaled, mask, geometry, any_contrast=any_contrast)
 
 
 def tissue_maps(geometry: Geometry, world: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -162,22 +167,29 @@ def _fixed() -> tuple[Any, Any]:
     return image, sitk.BinShrink(to_itk(template.brain.astype(np.float32), template.geometry), factors)
 
 
-@lru_cache(maxsize=1)
-def _coarse_template() -> tuple[Geometry, NDArray[np.float32], NDArray[np.bool_]]:
+@lru_cache(maxsize=2)
+def _coarse_template(any_contrast: bool) -> tuple[Geometry, NDArray[np.float32], NDArray[np.bool_]]:
+    """Grid, template (1, X, Y, Z) or tissue maps (3, X, Y, Z), and brain."""
     template = icbm_template()
     shape = tuple(int(np.ceil(n / _JUDGE_SPACING_MM)) for n in template.geometry.shape)
     affine = template.geometry.affine.copy()
     affine[:3, :3] *= _JUDGE_SPACING_MM
     grid = Geometry((shape[0], shape[1], shape[2]), affine)
-    smooth = ndimage.gaussian_filter(template.t1w, 2.0)
     brain = carry(template.brain.astype(np.float32), template.geometry, grid) > 0.5
-    return grid, carry(smooth, template.geometry, grid), brain
+    maps = (template.csf, template.grey, template.white) if any_contrast else (template.t1w,)
+    smooth = [carry(ndimage.gaussian_filter(m, 2.0), template.geometry, grid) for m in maps]
+    return grid, np.stack(smooth), brain
 
 
 def _judged(
-    world: NDArray[np.float64], scaled: NDArray[np.float32], mask: NDArray[np.bool_], geometry: Geometry
+    world: NDArray[np.float64],
+    scaled: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    geometry: Geometry,
+    *,
+    any_contrast: bool,
 ) -> Alignment:
-    grid, template, brain = _coarse_template()
+    grid, template, brain = _coarse_template(any_contrast)
     sigma = [2.0 / s for s in geometry.spacing_mm]
     carried = carry(ndimage.gaussian_filter(scaled, sigma, truncate=2.5), geometry, grid, world)
     inside = carry(mask.astype(np.float32), geometry, grid, world) > 0.5
@@ -205,7 +217,14 @@ def _correlation(
     both = inside & brain
     if both.sum() <= 100:
         return 0.0
-    correlation = float(np.corrcoef(scan[both], template[both])[0, 1])
+    values, known = scan[both].astype(np.float64), template[:, both].astype(np.float64)
+    if len(known) > 1:
+        # The mixture of tissues that comes closest to the values; its correlation with them is never negative.
+        mixed = np.vstack([known, np.ones(len(values))])
+        weights, *_ = np.linalg.lstsq(mixed.T, values, rcond=None)
+        known = np.asarray(weights @ mixed, dtype=np.float64)[None]
+    with np.errstate(all="ignore"):
+        correlation = float(np.corrcoef(values, known[0])[0, 1])
     return correlation if np.isfinite(correlation) else 0.0
 
 

@@ -29,14 +29,14 @@ def resample(
     Parameters
     ----------
     voxels : (X, Y, Z) on `source`, 0 outside the mask.
-    target : isotropic.
+    target : its axes run along those of `source`, or it is isotropic.
 
     Returns
     -------
     Values (X', Y', Z'), 0 outside the brain, and the brain on `target`: where at least half of what is interpolated
     from lies in the mask. An axis along which the target is as fine as the source is interpolated alone.
     """
-    sigma = _sigma_voxels(source.spacing_mm, min(target.spacing_mm))
+    sigma = _sigma_voxels(source.spacing_mm, target.spacing_mm)
     smooth = smooth_inside(voxels, mask, sigma) if any(sigma) else voxels
     share = carry(mask.astype(np.float32), source, target)
     within = share > 0.5
@@ -44,7 +44,10 @@ def resample(
     return values.astype(np.float32), within
 
 
-def _sigma_voxels(spacing_mm: tuple[float, float, float], target_mm: float) -> tuple[float, float, float]:
+def _sigma_voxels(
+    spacing_mm: tuple[float, float, float], target_mm: tuple[float, float, float]
+) -> tuple[float, float, float]:
     """Blur along each axis of the source that lets the target sample it."""
-    x, y, z = (_BLUR_OF_A_GRID * float(np.sqrt(max(0.0, (target_mm / s) ** 2 - 1.0))) for s in spacing_mm)
+    pairs = zip(spacing_mm, target_mm, strict=True)
+    x, y, z = (_BLUR_OF_A_GRID * float(np.sqrt(max(0.0, (t / s) ** 2 - 1.0))) for s, t in pairs)
     return x, y, z

@@ -2,7 +2,8 @@
 
 mask → orient → crop → register → measure quality → correct bias → resample → normalise → erode. Only resampling
 interpolates; registration moves the world under the voxels instead. `fit`, `calibrate`, `score` and every benchmark
-call `prepare`, so there is one path. A recipe for single slices has another mask and no template, see `head`.
+call `prepare`, so there is one path. Recipes for single slices and for bodies have other masks and no template, see
+`head` and `body`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from anomri.core.region import Region
 from anomri.core.scan import Scan
 from anomri.errors import InputError, PreparationFailed
 from anomri.preparation import bias as bias_step
+from anomri.preparation import body as body_step
 from anomri.preparation import crop as crop_step
 from anomri.preparation import head as head_step
 from anomri.preparation import intensity as intensity_step
@@ -29,7 +31,7 @@ from anomri.preparation import resample as resample_step
 from anomri.preparation.itk import one_thread
 from anomri.preparation.recipe import QUALITY_VERSION, Recipe
 from anomri.preparation.track import Track
-from anomri.quality import classify, measure, measure_slice
+from anomri.quality import classify, measure, measure_without_tissue
 
 __all__ = ["prepare"]
 
@@ -53,7 +55,7 @@ def prepare(
 
     Parameters
     ----------
-    mask : the brain where the user or a network knows it; found from the background of a stripped scan otherwise.
+    mask : the brain or body where the user or a network knows it; otherwise found as the recipe's kind of scan asks.
     covariates : ``age`` and ``sex`` where known.
     timings : seconds a step are added here, for measurements.
 
@@ -76,9 +78,10 @@ def prepare(
     native, added = intensity_step.from_zero(native, inside)
     if added:
         track.step("zero", intensity_step.VERSION, value_change="the darkest value set to 0", added=added)
-    if recipe.for_slices:
-        world = _boxed(inside, geometry, recipe, track)
-        quality = measure_slice(native, inside, geometry.spacing_mm)
+    if recipe.for_slices or recipe.for_bodies:
+        place = _boxed if recipe.for_slices else _centred
+        world = place(inside, geometry, recipe, track)
+        quality = measure_without_tissue(native, inside, geometry.spacing_mm)
         track.step("quality", QUALITY_VERSION)
     else:
         world = _registered(native, inside, geometry, recipe, track)
@@ -96,7 +99,8 @@ def prepare(
         landmarks=recipe.landmarks,
     )
     track.step("intensity", intensity_step.VERSION, value_change=recipe.intensity)
-    region = mask_step.erode_mm(within, recipe.grid.spacing_mm, recipe.erode_mm)
+    erode = body_step.erode_in_plane if recipe.for_bodies else mask_step.erode_mm
+    region = erode(within, recipe.grid.spacing_mm, recipe.erode_mm)
     if not region.any():
         raise PreparationFailed("no voxel lies deep enough to be examined", remedy="Check the mask.", code="mask_empty")
     track.step("erode", mask_step.VERSION)
@@ -106,16 +110,18 @@ def prepare(
         history=History(steps=tuple(track.steps)),
         quality=quality,
         brain=brain,
-        inside=Region(within, recipe.grid, "brain", "resample"),
+        inside=Region(within, recipe.grid, "body" if recipe.for_bodies else "brain", "resample"),
         covariates={} if covariates is None else dict(covariates),
         subject=subject,
     )
 
 
 def _brain(scan: Scan, given: Region | None, recipe: Recipe, track: Track) -> Region:
-    """The whole brain on the scan's own grid; of a single slice the whole head."""
+    """The whole brain on the scan's own grid; of a single slice the whole head, of a pelvis the whole body."""
     if given is None and recipe.for_slices:
         brain = Region(head_step.head_mask(scan.voxels), scan.geometry, "head", "head_mask")
+    elif given is None and recipe.for_bodies:
+        brain = Region(body_step.body_mask(scan.voxels, scan.geometry), scan.geometry, "body", "body_mask")
     elif given is None:
         brain = Region(mask_step.stripped_mask(scan.voxels), scan.geometry, "brain", "stripped_mask")
     elif scan.geometry.same_grid(given.geometry, _GRID_TOLERANCE_MM):
@@ -124,8 +130,9 @@ def _brain(scan: Scan, given: Region | None, recipe: Recipe, track: Track) -> Re
         raise InputError(
             "the mask does not lie on the scan's grid", remedy="Resample it to the scan's grid.", code="mask_grid"
         )
-    if recipe.for_slices:
-        track.step("mask", head_step.VERSION, value_change="0 outside the mask", share=float(brain.mask.mean()))
+    if recipe.for_slices or recipe.for_bodies:
+        version = head_step.VERSION if recipe.for_slices else body_step.VERSION
+        track.step("mask", version, value_change="0 outside the mask", share=float(brain.mask.mean()))
         return brain
     volume = mask_step.verify_volume(brain.mask, scan.geometry)
     track.step("mask", mask_step.VERSION, value_change="0 outside the mask", volume_ml=volume)
@@ -147,8 +154,10 @@ def _registered(
     native: NDArray[np.float32], inside: NDArray[np.bool_], geometry: Geometry, recipe: Recipe, track: Track
 ) -> NDArray[np.float64]:
     """(4, 4) matrix from the scan's world to the template's."""
-    assert recipe.registration != "box"
-    aligned = register_step.register(native, inside, geometry, kind=recipe.registration)
+    kind, any_contrast = recipe.registration, recipe.registration == "affine-any"
+    aligned = register_step.register(
+        native, inside, geometry, kind="rigid" if kind == "rigid" else "affine", any_contrast=any_contrast
+    )
     if aligned.correlation < recipe.least_correlation or aligned.overlap < recipe.least_overlap:
         raise PreparationFailed(
             f"the registration to the template failed (correlation {aligned.correlation:.2f}, "
@@ -180,6 +189,23 @@ def _boxed(inside: NDArray[np.bool_], geometry: Geometry, recipe: Recipe, track:
     length = (x * geometry.spacing_mm[0], y * geometry.spacing_mm[1])
     fill = float(inside.sum()) / (x * y)
     track.step("box", head_step.VERSION, moved, world=world, scale=world[0, 0], aspect=length[0] / length[1], fill=fill)
+    return world
+
+
+def _centred(inside: NDArray[np.bool_], geometry: Geometry, recipe: Recipe, track: Track) -> NDArray[np.float64]:
+    """(4, 4) matrix that brings a body to the middle of the grid."""
+    world = body_step.to_middle(inside, geometry, recipe.grid)
+    moved = Geometry(geometry.shape, world @ geometry.affine)
+    _, (x, y, _) = crop_step.box_of(inside, 0)
+    track.step(
+        "body",
+        body_step.VERSION,
+        moved,
+        world=world,
+        width_mm=x * geometry.spacing_mm[0],
+        depth_mm=y * geometry.spacing_mm[1],
+        fullness=float(inside.any(axis=2).sum()) / (x * y),
+    )
     return world
 
 

@@ -20,7 +20,7 @@ from anomri.quality.spectrum import spectral_metrics
 from anomri.quality.texture import texture_metrics
 from anomri.quality.tissue import WHITE
 
-__all__ = ["METRICS", "MetricDefinition", "measure", "measure_slice"]
+__all__ = ["METRICS", "MetricDefinition", "measure", "measure_without_tissue"]
 
 
 def measure(
@@ -74,18 +74,18 @@ def measure(
     return {name: _known(found[name]) for name in METRICS}
 
 
-def measure_slice(
+def measure_without_tissue(
     voxels: NDArray[np.floating], mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
 ) -> dict[str, float | None]:
-    """The metrics of a single slice that need no tissue classes; intensities ÷ median of the mask.
+    """The metrics of a single slice or a body that need no tissue classes; intensities ÷ median of the mask.
 
     Parameters
     ----------
-    voxels, mask : (X, Y, 1).
+    voxels, mask : (X, Y, Z); (X, Y, 1) for a slice.
 
     Returns
     -------
-    One entry for every key of `METRICS`; None for all that need tissue classes, a volume or air.
+    One entry for every key of `METRICS`; None for all that need tissue classes, a whole brain, more slices or air.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def measure_slice(
     middle = float(np.median(values[inside]))
     if middle > 0:
         values /= np.float32(middle)
-    found = texture_metrics(values, inside, nothing[box], spacing_mm)
+    found = texture_metrics(values, inside, nothing[box], spacing_mm) | spectral_metrics(values, inside, spacing_mm)
     return {name: _known(found.get(name)) for name in METRICS}
 
 

@@ -46,7 +46,7 @@ def first_look(scan: Scan, recipe: Recipe, *, masked: bool = False) -> FirstLook
 
     Parameters
     ----------
-    recipe : what the scan would be prepared with: one for slices finds the head itself, stripped or not.
+    recipe : what the scan would be prepared with: one for slices or bodies finds head or body itself.
     masked : the user gave a brain mask, so that the scan need not be stripped.
 
     Returns
@@ -54,7 +54,7 @@ def first_look(scan: Scan, recipe: Recipe, *, masked: bool = False) -> FirstLook
     The look; it judges nothing that needs a template.
     """
     unfit = recipe.unfit(scan.geometry)
-    if unfit or recipe.for_slices:
+    if unfit or recipe.for_slices or recipe.for_bodies:
         return FirstLook(None, True, 0.0, 1.0, (unfit,) if unfit else ())
     reasons = []
     thickest = max(scan.geometry.spacing_mm)

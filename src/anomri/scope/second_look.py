@@ -36,11 +36,17 @@ _FEATURES: dict[str, tuple[str, _Side, float, str]] = {
     "rotation_deg": ("register", "high", 1.0, "it lies turned against its header's axes"),
     "fill": ("box", "both", 1.0, "its outline is unlike the model's normals"),
     "aspect": ("box", "both", 1.0, "its proportions are unlike the model's normals"),
+    "width_mm": ("body", "both", 1.0, "the body is not as wide as in the model's normals"),
+    "depth_mm": ("body", "both", 1.0, "the body is not as deep as in the model's normals"),
+    "fullness": ("body", "both", 1.0, "its outline is unlike the model's normals"),
     "csf_to_white": ("quality", "high", 3.0, "fluid is not as dark beside white matter as in the model's sequence"),
     "grey_to_white": ("quality", "high", 3.0, "grey and white matter do not stand as in the model's sequence"),
 }
 
 
+# A field of view that cuts every body off makes all normals alike, and the next one a little different: shares of the
+# largest value among the normals.
+_LEAST_REACH = {"width_mm": 0.2, "depth_mm": 0.2, "fullness": 0.1}
 # Of 36 real brains turned over the one that came closest reached 0.06; the least upright normal of 60 had 0.19.
 _UPRIGHT_MARGIN = 0.08
 
@@ -84,7 +90,7 @@ def fit_scope(prepared: Sequence[Prepared]) -> Scope:
         _, side, widening, _ = _FEATURES[name]
         values = np.array([row[name] for row in table])
         low, high = float(values.min()), float(values.max())
-        reach = widening * (high - low)
+        reach = max(widening * (high - low), _LEAST_REACH.get(name, 0.0) * high)
         if name == "upright":
             reach = max(low / 2.0, low - _UPRIGHT_MARGIN)
         limits[name] = Limit(
