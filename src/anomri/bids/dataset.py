@@ -98,10 +98,10 @@ def source_link(source: Path, out: Path) -> str | None:
 
 def _description(out: Path, source: Path, settings: Settings) -> dict[str, Any]:
     raw, link = _read(source), source_link(source, out)
-    name = raw.get("Name")
+    name = raw["Name"] if isinstance(raw.get("Name"), str) else None
     model = f"model {settings.model_name} {settings.model_version} ({settings.model_sha256})"
     described: dict[str, Any] = {
-        "Name": "Verdicts of anomri" + (f" on {name}" if isinstance(name, str) else ""),
+        "Name": "Verdicts of anomri" + (f" on {name}" if name else ""),
         "BIDSVersion": BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [
