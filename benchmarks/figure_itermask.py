@@ -38,7 +38,7 @@ def main() -> None:
     model = Model.load(given.model)
     method = next(branch.method for branch in model.branches if isinstance(branch.method, IterMask))
     scan = io.read(given.scan)
-    prepared = prepare(scan, model.recipe, mask=first_look(scan).foreground)
+    prepared = prepare(scan, model.recipe, mask=first_look(scan, model.recipe).foreground)
     changed, z = with_lesion(prepared, given.seed)
     rows = [(each, method.refined(each, None, seed=0)) for each in (prepared, changed)]
     strip(rows, z, SOURCE.format(name=scan.scan_id)).save(given.strip, quality=88, optimize=True)

@@ -39,7 +39,7 @@ def main() -> None:
     model = Model.load(given.model)
     method = next(branch.method for branch in model.branches if isinstance(branch.method, Tokens))
     scan = io.read(given.scan)
-    prepared = prepare(scan, model.recipe, mask=first_look(scan).foreground)
+    prepared = prepare(scan, model.recipe, mask=first_look(scan, model.recipe).foreground)
     page(method, prepared, given.seed).save(given.out, quality=88, optimize=True)
 
 

@@ -56,7 +56,7 @@ def main() -> None:
         if {(name, "0"), (name, "1")} <= known:
             continue
         scan = io.read(file)
-        clean = prepare(scan, model.recipe, mask=first_look(scan).foreground)
+        clean = prepare(scan, model.recipe, mask=first_look(scan, model.recipe).foreground)
         for number, each in enumerate((clean, with_lesion(clean))):
             if (name, str(number)) not in known:
                 append(given.out, {"scan": name, "lesion": number, **measured(paths, each)})

@@ -152,7 +152,7 @@ def estimators(folder: Path, path: Path) -> None:
     model = Model.load(folder)
     method = next(branch.method for branch in model.branches if isinstance(branch.method, Tokens))
     scan = io.read(path)
-    prepared = prepare(scan, model.recipe, mask=first_look(scan).foreground)
+    prepared = prepare(scan, model.recipe, mask=first_look(scan, model.recipe).foreground)
     networks, slicing = method._fitted()
     levels = slicing.levels(prepared)[5::10]
     agreement(networks, slicing.cut(prepared, levels), method._config)
