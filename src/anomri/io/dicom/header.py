@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -214,25 +215,23 @@ class _Values:
 
     def __init__(self, dataset: Any, order: str) -> None:
         self._dataset = dataset
+        self._elements = {element.tag: element for element in dataset.values()}
         self._order = order
 
     def raw(self, tag: int) -> bytes:
-        value = self._dataset.get_item(tag).value if tag in self._dataset else None
+        element = self._elements.get(tag)
+        value = None if element is None else element.value
         return value if isinstance(value, bytes) else b""
 
     def text(self, tag: int) -> str:
-        return self.raw(tag).decode("ascii", "replace").strip(" \0")
+        return _text(self.raw(tag))
 
     def words(self, tag: int) -> tuple[str, ...]:
-        return tuple(WORDS.sub("", word.strip().upper()) for word in self.text(tag).split("\\") if word.strip())
+        return _words(self.raw(tag))
 
     def decimals(self, tag: int) -> tuple[float, ...]:
         """Decimal or integer strings; none where one of them is no number."""
-        cells = [cell.strip() for cell in self.text(tag).split("\\")]
-        if not all(len(cell) <= 32 and NUMBER.fullmatch(cell) for cell in cells):
-            return ()
-        found = tuple(float(cell) for cell in cells)
-        return found if all(abs(value) < LARGEST for value in found) else ()
+        return _decimals(self.raw(tag))
 
     def decimal(self, tag: int) -> float | None:
         found = self.decimals(tag)
@@ -253,7 +252,7 @@ class _Values:
         return otherwise if found is None else int(found)
 
     def items(self, tag: int) -> list[_Values]:
-        if tag not in self._dataset:
+        if tag not in self._elements:
             return []
         try:
             with _unheard():
@@ -263,6 +262,25 @@ class _Values:
             raise
         except Exception as error:
             raise bad_header("a sequence of the header cannot be read") from error
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("ascii", "replace").strip(" \0")
+
+
+# Most values are the same in every file of a series.
+@lru_cache(maxsize=256)
+def _words(raw: bytes) -> tuple[str, ...]:
+    return tuple(WORDS.sub("", word.strip().upper()) for word in _text(raw).split("\\") if word.strip())
+
+
+@lru_cache(maxsize=256)
+def _decimals(raw: bytes) -> tuple[float, ...]:
+    cells = [cell.strip() for cell in _text(raw).split("\\")]
+    if not all(len(cell) <= 32 and NUMBER.fullmatch(cell) for cell in cells):
+        return ()
+    found = tuple(float(cell) for cell in cells)
+    return found if all(abs(value) < LARGEST for value in found) else ()
 
 
 def _instance(values: _Values, name: str, syntax: str, pixels: PixelElement | None) -> Instance:

@@ -29,7 +29,7 @@ __all__ = ["Described", "describe_series", "read_dicom", "read_series"]
 READER = "anomri.dicom 1"
 # Compressed pixels are rarely larger than plain ones, and never by much.
 ENCODED_SLACK = 1 << 20
-SLAB = 16
+SLAB = 64
 # Image types that show something else than slices as they were acquired or cut.
 PROJECTIONS = ("LOCALIZER", "SCOUT", "MIP", "MINIP", "MPR THICK", "PROJECTION IMAGE", "MOSAIC")
 COMPUTED = ("ADC", "FA", "TRACEW", "ASL", "PERFUSION", "TTP", "MTT", "RCBV", "RCBF", "DIFFUSION_ANISO")
@@ -211,7 +211,9 @@ def _image(
     voxels = np.empty(shape, dtype=np.float32)
     for start in range(0, len(order), SLAB):
         slab = np.stack([values(number) for number in order[start : start + SLAB]])
-        voxels[:, :, start : start + SLAB] = slab.transpose(2, 1, 0)
+        for row in range(shape[1]):
+            # Row by row what is turned fits into the cache; as a whole it takes three times as long.
+            voxels[:, row, start : start + SLAB] = slab[:, row].T
     image = image_of(
         voxels,
         affine,
