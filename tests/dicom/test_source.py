@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from anomri.core.geometry import Geometry
 from anomri.dicom import read_source
 from anomri.dicom.source import matched
 from anomri.errors import InputError
+from anomri.io import read
 from dicom.conftest import PATIENT, Case, oblique
 from dicom_slices import ROOT, enhanced, series, write
 
@@ -72,6 +74,26 @@ def test_a_tenth_of_a_millimetre_is_tolerated(shift: float, axis: int):
     moved[axis, 3] += shift
     if abs(shift - 0.1) > 1e-6:
         assert matched(Geometry(geometry.shape, moved), geometry) == (shift < 0.1)
+
+
+def test_what_anomri_reads_of_a_folder_or_an_archive_lies_on_its_series(tmp_path: Path, case: Case):
+    with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
+        for file in case.folder.iterdir():
+            archive.write(file, file.name)
+    for path in (case.folder, tmp_path / "series.zip"):
+        scan = read(path)
+        source = read_source(path, scan.geometry, scan.scan_id)
+        stored = np.stack([pydicom.dcmread(p).pixel_array for p in sorted(case.folder.iterdir())])
+        numbers = [int(head.InstanceNumber) - 1 for head in source.instances]
+        np.testing.assert_array_equal(source.frames_of(scan.voxels, scan.geometry), stored[numbers])
+
+
+def test_two_halves_of_an_enhanced_series_are_refused(tmp_path: Path, case: Case):
+    halves = [enhanced(case.voxels, case.geometry.affine, order=part, **PATIENT) for part in (range(7), range(7, 14))]
+    halves[1].SOPInstanceUID = f"{ROOT}5"
+    write(tmp_path, halves)
+    with pytest.raises(InputError, match="several_series"):
+        read_source(tmp_path, case.geometry, "any")
 
 
 def test_of_a_study_the_series_on_the_grid_is_taken(tmp_path: Path, case: Case):

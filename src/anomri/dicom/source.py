@@ -22,7 +22,7 @@ from anomri.errors import InputError
 from anomri.io.dicom import Series, find_series
 from anomri.io.dicom.feed import Feed
 from anomri.io.dicom.grid import stacked, volume_affine
-from anomri.io.dicom.header import read_header
+from anomri.io.dicom.header import Plane, read_header
 from anomri.io.members import Members, is_zip, members_of
 from anomri.io.stream import READ_BYTES
 
@@ -143,7 +143,8 @@ def _members(path: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def _candidate(files: Members, series: Series) -> _Candidate:
-    planes, lengths = [], []
+    planes: list[Plane] = []
+    lengths: list[int] = []
     try:
         for name in series.members:
             with files.open(name) as file:
@@ -161,12 +162,12 @@ def _candidate(files: Members, series: Series) -> _Candidate:
             slice_of[run] = at
         return _Candidate(series, series.members, geometry, slice_of, None)
     if max(lengths) > 1:
-        problem = InputError(
+        several = InputError(
             "the series has several images of many frames",
             remedy="Give the file that was scored.",
             code="several_series",
         )
-        return _Candidate(series, series.members, None, np.zeros(0, dtype=np.intp), problem)
+        return _Candidate(series, series.members, None, np.zeros(0, dtype=np.intp), several)
     # Of slices that are there twice the first stands for both.
     names = tuple(series.members[run[0]] for run in runs)
     return _Candidate(series, names, geometry, np.arange(len(runs)), None)
