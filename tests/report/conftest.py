@@ -231,7 +231,7 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next(30.0)
+            answer = self._next(120.0)
             if answer is None:
                 raise TimeoutError(method)
             if answer.get("id") == self._last:
@@ -266,7 +266,7 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, patience_s: float = 15.0) -> None:
+    def wait_for(self, expression: str, patience_s: float = 60.0) -> None:
         end = time.monotonic() + patience_s
         while not self.value(expression):
             if time.monotonic() > end:

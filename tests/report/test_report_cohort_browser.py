@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from anomri.core.outcome import Outcome
 from anomri.core.result import Result
 from anomri.report.cohort import CohortScan, cohort_page
-from anomri.report.figures import preview_png
 from anomri.report.ratings import read_ratings
 from anomri.report.text import number
 
 pytestmark = pytest.mark.browser
 
-Make = Callable[..., Outcome]
 MakeResult = Callable[..., Result]
 
 NAMES = "[...document.querySelectorAll('#tiles a')].map((a) => a.textContent)"
@@ -52,14 +50,15 @@ def results_of(make_result: MakeResult) -> list[Result]:
 
 
 @pytest.fixture
-def opened(browser: Any, make_result: MakeResult, make_outcome: Make, tmp_path: Path) -> Iterator[Any]:
+def opened(browser: Any, make_result: MakeResult, tmp_path: Path) -> Iterator[Any]:
     """The browser on a page of six scans with previews; it forgets the ratings afterwards."""
-    picture = preview_png(make_outcome())
+    picture = io.BytesIO()
+    Image.new("RGB", (900, 350), (40, 60, 80)).save(picture, format="PNG")
     scans = []
     for result in results_of(make_result):
         folder = tmp_path / f"s {result.scan_id}"
         folder.mkdir()
-        (folder / "preview.png").write_bytes(picture)
+        (folder / "preview.png").write_bytes(picture.getvalue())
         scans.append(CohortScan.of(result, folder.name))
     page = tmp_path / "index.html"
     page.write_text(cohort_page(scans), encoding="utf-8")
