@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from anomri.pipeline.gather import FitInput
     from anomri.pipeline.score import score
     from anomri.report.figures import plot
-    from anomri.runs import save
+    from anomri.runs.save import save
 
 __all__ = [
     "AnomriError",
