@@ -64,7 +64,7 @@ _HOMES = {
     "fit": ("anomri.pipeline.fit", "fit"),
     "load": ("anomri.io", "read"),
     "plot": ("anomri.report.figures", "plot"),
-    "save": ("anomri.runs", "save"),
+    "save": ("anomri.runs.save", "save"),
     "score": ("anomri.pipeline.score", "score"),
 }
 

@@ -141,7 +141,7 @@ def test_a_name_in_any_script_is_the_name_of_its_folder_and_of_its_row(anomri, f
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(names)
     with (out / "summary.csv").open(encoding="utf-8", newline="") as table:
         assert {row["scan_id"] for row in csv.DictReader(table)} == set(names)
-    links = re.findall(r'href="([^"]+)/report.html"', (out / "index.html").read_text(encoding="utf-8"))
+    links = re.findall(r'"([^"]+)/report.html"', (out / "index.html").read_text(encoding="utf-8"))
     assert {unquote(link).removeprefix("./") for link in links} == set(names)
 
 

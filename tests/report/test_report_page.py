@@ -278,7 +278,7 @@ def test_a_whole_scan_of_noise_stays_below_five_megabytes(make_outcome: Make) ->
 
 def test_rendering_needs_no_torch() -> None:
     code = (
-        "import sys, anomri.report.page, anomri.report.index, anomri.report.folder, anomri.report.figures\n"
+        "import sys, anomri.report.page, anomri.report.cohort, anomri.report.folder, anomri.report.figures\n"
         "assert not {'torch', 'lightning_fabric', 'SimpleITK', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -81,14 +81,14 @@ METHODS: dict[str, Entry] = {
     "tokens": Entry(
         "anomri.methods.tokens",
         "Tokens",
-        ("tokens-small", "tokens-autoregressive", "tokens-brain", "tokens-pelvis", "tokens-tiny"),
+        ("tokens-small", "tokens-autoregressive", "tokens-brain", "tokens-pelvis", "tokens-slices", "tokens-tiny"),
         "discrete tokens of slices and how improbable they are (Kadhim et al. 2026)",
         needs_torch=True,
     ),
     "itermask": Entry(
         "anomri.methods.itermask",
         "IterMask",
-        ("itermask-small", "itermask3d", "itermask2d", "itermask-tiny"),
+        ("itermask-small", "itermask3d", "itermask2d", "itermask-slices", "itermask-tiny"),
         "iterative mask refinement (Liang et al. 2025)",
         needs_torch=True,
     ),

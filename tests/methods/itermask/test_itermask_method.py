@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from anomri.errors import ModelError
+from anomri.methods import METHODS
 from anomri.methods.itermask import PRESETS, IterMask, IterMaskConfig
 from anomri.methods.itermask.masks import high_frequency
 from anomri.training.seeding import generator
@@ -236,3 +237,11 @@ def test_the_published_networks_build_and_step(name: str) -> None:
         few._network, few._shape, few._spacing_mm = network.eval(), method._shape, method._spacing_mm
         few._gamma = 0.05
         assert np.isfinite(few.examine(OTHER, seed=0).score)
+
+
+def test_the_presets_are_those_of_the_table() -> None:
+    assert tuple(PRESETS) == METHODS["itermask"].presets
+    for preset in PRESETS.values():
+        assert isinstance(preset.config, IterMaskConfig)
+        # A copy with changes is not checked when it is made.
+        assert IterMaskConfig(**preset.config.model_dump()) == preset.config

@@ -348,6 +348,6 @@ PRESETS: dict[str, Preset] = {
     "tokens-autoregressive": Preset(_ORDERED, "brain-t1", "2.5D at 2 mm, tokens predicted in eight orderings"),
     "tokens-brain": Preset(_BRAIN, "autoencoder-published", "the published brain's sizes at 1 mm; needs a GPU"),
     "tokens-pelvis": Preset(_PELVIS, "pelvis-t2", "the published pelvis's sizes at 1.5 mm; needs a GPU"),
-    "tokens-slices": Preset(_SLICES, "slices-2d", "of single slices; minutes on one core"),
+    "tokens-slices": Preset(_SLICES, "slices-2d", "of single slices; not measured"),
     "tokens-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }
