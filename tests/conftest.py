@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Iterator
+import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -18,22 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("anomri", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("anomri")
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_network() -> Iterator[None]:
-    """Let a test that reaches for the network fail; the headless browser is spoken to on the loopback."""
-    connect = socket.socket.connect
-
-    def refuse(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX and address[0] not in LOOPBACK:
-            raise AssertionError(f"a test reached for the network: {address}")
-        connect(self, address)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket.socket, "connect", refuse)
-        yield
+# No network here, and none for the Python processes that tests start.
+OFFLINE = Path(__file__).parent / "offline"
+os.environ["PYTHONPATH"] = os.pathsep.join([str(OFFLINE), *filter(None, [os.environ.get("PYTHONPATH")])])
+runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anomri.core.geometry import Geometry
 from anomri.core.prepared import Prepared
@@ -285,6 +287,37 @@ def test_what_cannot_be_read_or_is_no_brain_is_left_out_and_listed(tmp_path):
     assert len(lines) == 3
     assert "cannot be read" in lines[1]
     assert "less than any adult brain" in lines[2]
+
+
+def test_a_pipe_among_the_scans_is_left_out_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.nii")
+    paths = [tmp_path / "pipe.nii", tmp_path / "gone.nii"]
+    heard = []
+    with pytest.raises(InputError) as error:
+        gather([FitInput(p, p.name, p.name) for p in paths], RECIPE, tmp_path / "work", jobs=1, report=heard.append)
+    assert error.value.code == "no_scans"
+    assert ["(read_failed)" in line for line in heard] == [True, False]
+    assert "(not_a_file)" in heard[1]
+
+
+def test_pictures_for_a_method_of_volumes_are_refused_before_any_is_read(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a.png", "b.dat")]
+    for path in paths:
+        Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20)).save(path, "PNG")
+    monkeypatch.setattr("anomri.io.read", lambda *_args, **_more: pytest.fail("a picture was read"))
+    given = [FitInput(path, path.stem, path.stem) for path in paths]
+    with pytest.raises(InputError) as error:
+        gather(given, RECIPE, tmp_path / "work", jobs=1, report=lambda _line: None)
+    assert error.value.code == "dimensions"
+    assert "for volumes" in error.value.cause
+    assert not (tmp_path / "work").exists()
+    # One that is no picture may be a volume: then each is left out with its own reason.
+    monkeypatch.undo()
+    (tmp_path / "c.nii").write_bytes(b"words")
+    heard = []
+    with pytest.raises(InputError):
+        gather([*given, FitInput(tmp_path / "c.nii", "c", "c")], RECIPE, tmp_path / "work", jobs=1, report=heard.append)
+    assert ["single slice" in line for line in heard] == [True, True, False]
 
 
 def test_a_full_disk_stops_a_fit_instead_of_leaving_scans_out(tmp_path, monkeypatch):

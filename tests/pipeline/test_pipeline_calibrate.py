@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from anomri import io
 from anomri.core.prepared import Prepared
 from anomri.errors import CalibrationError, DataLeak, OutputConflict
+from anomri.io.write import write_nifti
 from anomri.methods.zatlas import ZAtlas
 from anomri.models import Model
-from anomri.pipeline import calibrate, fit
+from anomri.pipeline import FitInput, calibrate, fit
 from brains import digest
 from measured import as_measured, drawn_features
 from synthetic import prepared_population
@@ -77,6 +80,20 @@ def test_a_scan_that_trained_the_model_is_a_leak(half_model, people, visitors, l
     with pytest.raises(DataLeak) as error:
         calibrated(half_model, [*visitors[:3], people[2]], lay, tmp_path / "there")
     assert error.value.scan == people[2].scan.scan_id
+
+
+def test_a_training_scan_is_a_leak_before_any_scan_is_prepared(fitted_brains, tmp_path, monkeypatch):
+    module = sys.modules["anomri.pipeline.calibrate"]
+    monkeypatch.setattr(module, "gather", lambda *_args, **_more: pytest.fail("scans were prepared"))
+    # Compressed anew, under another name and with another subject: the image tells.
+    scan = io.read(fitted_brains.inputs[4].path)
+    write_nifti(tmp_path / "other.nii", scan.voxels, scan.geometry)
+    (tmp_path / "broken.nii").write_bytes(b"words")
+    given = [FitInput(tmp_path / name, name, name) for name in ("broken.nii", "other.nii")]
+    with pytest.raises(DataLeak) as error:
+        calibrate(fitted_brains.model, given, tmp_path / "there", site="there")
+    assert error.value.scan == "other.nii"
+    assert not list(tmp_path.glob("there*"))
 
 
 def test_scans_out_of_scope_are_left_out_and_if_none_is_left_nothing_is_written(half_model, visitors, lay, tmp_path):

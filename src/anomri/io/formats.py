@@ -24,7 +24,7 @@ from anomri.io.picture import PICTURES, read_picture
 from anomri.io.stream import ByteStream, opened
 from anomri.io.walk import Found, find_images
 
-__all__ = ["READERS", "Reader", "read", "read_image"]
+__all__ = ["READERS", "Reader", "is_picture", "read", "read_image"]
 
 
 class _Read(Protocol):
@@ -162,6 +162,15 @@ def read_image(path: Path, *, max_voxels: int = DEFAULT_MAX_VOXELS) -> Image:
             remedy=f"Convert it to one of: {', '.join(r.name for r in READERS)}.",
             code="not_nifti" if claimed else "unknown_format",
         )
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file holds a picture, told by its first bytes; a file that cannot be read holds none."""
+    try:
+        with opened(path) as stream:
+            return any(knows(stream.head) for knows in PICTURES.values())
+    except InputError:
+        return False
 
 
 @contextmanager

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from anomri import io
 from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_interval
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
-from anomri.errors import CalibrationError, OutputConflict
+from anomri.errors import CalibrationError, DataLeak, InputError, OutputConflict
 from anomri.models import Model, require_replaceable, write_calibrated
 from anomri.models.fusion import fused_reading
 from anomri.pipeline.gather import Dropped, FitInput, gather
+from anomri.pipeline.processes import each
 from anomri.pipeline.score import read_branches
 from anomri.scope import second_look
 
@@ -62,7 +64,7 @@ def calibrate(
     Raises
     ------
     CalibrationError : the model was already calibrated to a site, or none of the scans is in scope.
-    DataLeak : a scan trained the model.
+    DataLeak : a scan trained the model; found before any is prepared.
     OutputConflict : `out` is the folder of the model itself, or holds something that is no model.
     """
     if model.calibrated().kind != "cross-validated":
@@ -77,6 +79,7 @@ def calibrate(
             "the new model would replace the one it is made from", remedy="Choose another folder.", code="same_model"
         )
     require_replaceable(out)
+    _refuse_training_scans(model, scans, jobs)
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
     kept: list[Prepared] = []
@@ -126,3 +129,24 @@ def calibrate(
         approximate=calibration.approximate,
         dropped=tuple(out_of_scope),
     )
+
+
+def _refuse_training_scans(model: Model, scans: Sequence[FitInput], jobs: int) -> None:
+    # Reading takes seconds where preparing takes minutes, so a scan that may not be here is told at once.
+    known = {scan.image_sha256 for scan in model.card.training}
+    known |= {normal.image_sha256 for normal in model.calibrated().normals}
+    for given, digest in zip(scans, each(_image_digest, scans, jobs), strict=True):
+        if digest in known:
+            raise DataLeak(
+                "a scan that trained the model cannot calibrate it for a site",
+                remedy="Leave it out.",
+                scan=given.scan_id,
+            )
+
+
+def _image_digest(given: FitInput) -> str | None:
+    try:
+        return io.read(given.path, members=given.members, scan_id=given.scan_id).source.image_sha256
+    except InputError:
+        # Left out, with its reason, when the scans are prepared.
+        return None

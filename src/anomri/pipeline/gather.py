@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from anomri import io
 from anomri.core.prepared import Prepared
 from anomri.errors import DataLeak, InputError
+from anomri.io.formats import is_picture
 from anomri.io.members import members_sha256
 from anomri.io.names import shown
 from anomri.pipeline.processes import each
@@ -69,8 +72,9 @@ def gather(
     Raises
     ------
     DataLeak : the same scan stands twice.
-    InputError : not one scan could be used.
+    InputError : not one scan could be used; where all are pictures and the recipe is for volumes before any is read.
     """
+    _refuse_pictures(scans, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     kept: list[Prepared] = []
     dropped: list[Dropped] = []
@@ -92,6 +96,15 @@ def gather(
     return tuple(kept), tuple(dropped)
 
 
+def _refuse_pictures(scans: Sequence[FitInput], recipe: Recipe) -> None:
+    if not recipe.for_slices and scans and all(not scan.members and is_picture(scan.path) for scan in scans):
+        raise InputError(
+            "every one of the scans is a picture, which is a single slice, and this method is for volumes",
+            remedy="Choose a preset for slices; `anomri methods` lists them.",
+            code="dimensions",
+        )
+
+
 def _refuse_duplicates(kept: Sequence[Prepared]) -> None:
     # By the image: it can stand in several files, compressed and not.
     seen: dict[str, str] = {}
@@ -111,14 +124,7 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
     given, recipe, folder = task
     # Only what is wrong with a scan leaves it out: a full disk must not decide what a model learns from.
     try:
-        digest = (
-            members_sha256(given.path, given.members)
-            if given.members
-            else hashlib.sha256(given.path.read_bytes()).hexdigest()
-        )
-    except OSError as error:
-        return Dropped(given.scan_id, f"the file cannot be read ({error.strerror})")
-    try:
+        digest = members_sha256(given.path, given.members) if given.members else _file_sha256(given.path)
         known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
         if load_prepared(known) is None:
             scan = io.read(given.path, members=given.members, scan_id=given.scan_id)
@@ -130,3 +136,16 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
         return known
     except InputError as error:
         return Dropped(given.scan_id, f"{error.cause} ({error.code})")
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        # Opening a pipe would wait for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError("the input is not a file", remedy="Give an image file.", code="not_a_file")
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"the file cannot be read: {os.strerror(error.errno or 0)}", remedy="Check the file.", code="read_failed"
+        ) from error

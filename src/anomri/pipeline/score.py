@@ -25,7 +25,21 @@ from anomri.pipeline.words import deviations, judged_reason, limits
 from anomri.preparation import prepare
 from anomri.scope import first_look, second_look
 
-__all__ = ["model_record", "read_branches", "score", "unreadable"]
+__all__ = ["NO_SCAN_TO_JUDGE", "model_record", "read_branches", "score", "unreadable"]
+
+# Codes of readers: the file is sound, and what it holds is no scan that can be judged.
+NO_SCAN_TO_JUDGE = frozenset(
+    {
+        "duplicate_slices",
+        "geometry_conflict",
+        "missing_slices",
+        "not_one_volume",
+        "sheared",
+        "too_thin",
+        "uneven_slices",
+        "units",
+    }
+)
 
 
 def score(
@@ -103,14 +117,18 @@ def read_branches(model: Model, prepared: Prepared) -> dict[str, Reading]:
 
 
 def unreadable(scan_id: str, error: AnomriError, model: Model, *, sha256: str = "") -> Outcome:
-    """The outcome of a file that could not be read: a row with the reason, never a verdict."""
+    """The outcome of a file that gave no scan: a row with the reason, never a verdict on it.
+
+    Out of scope where the file was understood and holds something else than a scan (several volumes, two geometries
+    that disagree), unreadable in every other case.
+    """
     calibration = model.calibrated()
     return Outcome(
         result=Result(
             scan_id=scan_id,
             input=InputRecord(sha256=sha256, format="unknown"),
             model=model_record(model),
-            verdict="unreadable",
+            verdict="out_of_scope" if error.code in NO_SCAN_TO_JUDGE else "unreadable",
             reason=f"{error.cause} ({error.code}). {error.remedy}",
             n_normals=len(calibration.normals),
             reference_scores=calibration.reference_scores,

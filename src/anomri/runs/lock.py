@@ -71,8 +71,13 @@ class Lock:
             descriptor = os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            json.dump({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}, stream)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                json.dump({"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}, stream)
+        except OSError:
+            # On a full disk: a lock that no run holds would keep the next one waiting.
+            self._file.unlink(missing_ok=True)
+            raise
         return True
 
     def _remove_left_over(self) -> None:

@@ -135,6 +135,8 @@ def run(
                         troubles[done.scan_id] = done.trouble
         finally:
             teller.end()
+            # Of workers that were stopped in the middle of a file.
+            remove_leftovers(out)
         results = {name: result for name, result in finished(out).items() if settings.made(result)}
         write_summary(out, results.values())
         journal.end(interrupted=interrupts.signum)

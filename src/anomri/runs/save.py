@@ -87,7 +87,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise EnvironmentProblem(
             "the disk is full" if full else f"cannot write to {folder} ({error.strerror})",
             remedy="Free space and run again; finished scans are kept." if full else "Choose another output folder.",
