@@ -73,10 +73,11 @@ def scans(folder: Path) -> list[Found]:
 def begin(found: list[Found], out: Path, before: Callable[[], None] = lambda: None) -> int:
     """Start a run in a process group of its own; its process id."""
     pid = os.fork()
+    # Said on both sides, since either may be the first to go on.
+    os.setpgid(pid, pid)
     if pid == 0:
         code = 1
         try:
-            os.setsid()
             before()
             summary = run(found, "fake", out, jobs=2, scorer="fake_scorer:open_fake")
             code = REFUSED if "unreadable" in summary.counts() and not summary.troubles else 1
