@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomri.errors import InputError
-from anomri.training.holdout import hold_out
+from anomri.training.holdout import fingerprints, hold_out, set_apart
 from anomri.training.placing import place_centred
 from anomri.training.spread import SMALLEST_SPREAD, position_wise_spread
+from synthetic import prepared_population, with_lesion
 
 SIDE = st.integers(1, 9)
 
@@ -33,6 +34,25 @@ def test_the_choice_does_not_hang_on_the_order() -> None:
     _, reversed_out = hold_out(subjects[::-1], 0.2, seed=1)
     assert {subjects[n] for n in out} == {subjects[::-1][n] for n in reversed_out}
     assert out != hold_out(subjects, 0.2, seed=2)[1]
+
+
+def test_scans_are_set_apart_whatever_their_order() -> None:
+    scans = prepared_population(6, seed=1)
+    trained, held_out = set_apart(scans, 0.3, seed=2)
+    again = set_apart(scans[::-1], 0.3, seed=2)
+    ids = [[p.scan.scan_id for p in part] for part in (trained, held_out)]
+    assert ids == [[p.scan.scan_id for p in part] for part in again]
+    assert all(part == sorted(part) for part in ids)
+    assert sorted(ids[0] + ids[1]) == sorted(p.scan.scan_id for p in scans)
+    assert len(held_out) == 2
+
+
+def test_fingerprints_tell_other_voxels_and_not_another_order() -> None:
+    scans = prepared_population(3, seed=1)
+    known = fingerprints(scans)
+    assert fingerprints(scans[::-1]) == known
+    changed = fingerprints([with_lesion(scans[0], strength=1.0, seed=0), *scans[1:]])
+    assert sum(a != b for a, b in zip(changed, known, strict=True)) == 1
 
 
 @settings(deadline=None, max_examples=50)

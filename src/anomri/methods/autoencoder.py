@@ -12,7 +12,6 @@ Shapes: B scans or slices, C channels, S* the sides of the grid (X Y Z in 3D, X 
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +30,7 @@ from anomri.core.score import mean_of_top_fraction
 from anomri.errors import ModelError
 from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import held_out_loss, hold_out
+from anomri.training.holdout import fingerprints, held_out_loss, set_apart
 from anomri.training.loop import Batch, Batches, cosine_decay, train
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
@@ -250,16 +249,13 @@ class Autoencoder:
         """Train on about four fifths of the subjects, then measure the errors of the others."""
         config = self._config
         require_normals(len(prepared), config, "an autoencoder")
-        ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
-        kept, left_out = hold_out([each.subject or each.scan.scan_id for each in ordered], config.holdout, seed=seed)
-        trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
+        trained, held_out = set_apart(prepared, config.holdout, seed=seed)
         self._shape = trained[0].scan.geometry.shape
-        for each in ordered:
+        for each in prepared:
             require_grid(each, self._shape, self._sides(), method="the autoencoder")
         with seeded_torch(seed, 0):
             network = self._new_network()
         samples = [(each, z) for each in trained for z in self._slices(each)]
-        digests = [hashlib.sha256(p.scan.voxels.tobytes() + p.region.mask.tobytes()).hexdigest() for p in ordered]
         held = [(each, z) for each in held_out for z in self._slices(each)]
 
         def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
@@ -281,7 +277,7 @@ class Autoencoder:
             resume=resume,
             validate=validate,
             decay=cosine_decay if config.decay == "cosine" else None,
-            settings={"config": config.of_fit(), "scans": digests},
+            settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
         self._network = network
         self._measure(held_out)

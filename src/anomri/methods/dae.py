@@ -15,7 +15,6 @@ Shapes: B slices, C channels, X Y Z voxels.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -35,7 +34,7 @@ from anomri.core.score import mean_of_top_voxels, smooth_inside
 from anomri.errors import ModelError
 from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import held_out_loss, hold_out
+from anomri.training.holdout import fingerprints, held_out_loss, set_apart
 from anomri.training.loop import Batch, Batches, cosine_decay, train
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
@@ -223,18 +222,15 @@ class DAE:
         """Train on about four fifths of the subjects, then measure the residuals of the others."""
         config = self._config
         require_normals(len(prepared), config, "a denoising autoencoder")
-        ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
-        kept, left_out = hold_out([each.subject or each.scan.scan_id for each in ordered], config.holdout, seed=seed)
-        trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
+        trained, held_out = set_apart(prepared, config.holdout, seed=seed)
         self._shape = trained[0].scan.geometry.shape
-        for each in ordered:
+        for each in prepared:
             require_grid(each, self._shape, self._sides(), method="the denoising autoencoder")
         with seeded_torch(seed, 0):
             network = self._new_network()
         samples = [(each, z) for each in trained for z in _slices(each)]
         held = [(each, z) for each in held_out for z in _slices(each)]
         held = held[:: max(1, len(held) // MEASURED)]
-        digests = [hashlib.sha256(p.scan.voxels.tobytes() + p.region.mask.tobytes()).hexdigest() for p in ordered]
 
         def make(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
             draws = [generator(seed, epoch, int(n)) for n in indices]
@@ -260,7 +256,7 @@ class DAE:
             resume=resume,
             validate=validate,
             decay=cosine_decay,
-            settings={"config": config.of_fit(), "scans": digests},
+            settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
         self._network = network
         residuals = [self._residual(each, self._expect(each)) for each in held_out]
@@ -423,7 +419,9 @@ _SLICES = _SMALL.model_copy(update={"context": 0})
 _TINY = DAEConfig(width=4, epochs=2, steps_per_epoch=30, batch_size=8, learning_rate=3e-3, noise_grain_voxels=4.0)
 
 PRESETS: dict[str, Preset] = {
-    "dae-small": Preset(_SMALL, "brain-t1", "at 2 mm; 25 minutes on one busy CPU core; its verdicts not yet measured"),
+    "dae-small": Preset(
+        _SMALL, "brain-t1", "at 2 mm; by its steps 25 minutes on one core; not yet trained"
+    ),
     "dae": Preset(_LARGE, "brain-t1", "twice the width, 13 times the steps, for a GPU; not trained"),
     "dae-slices": Preset(_SLICES, "slices-2d", "of single slices; not measured"),
     "dae-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from torch import Tensor, nn
 
+from anomri.core.prepared import Prepared
 from anomri.errors import InputError
 from anomri.training.loop import Batch
 
-__all__ = ["held_out_loss", "hold_out"]
+__all__ = ["fingerprints", "held_out_loss", "hold_out", "set_apart"]
 
 
 def hold_out(subjects: Sequence[str], share: float, *, seed: int) -> tuple[list[int], list[int]]:
@@ -39,6 +41,28 @@ def hold_out(subjects: Sequence[str], share: float, *, seed: int) -> tuple[list[
     chosen = {distinct[i] for i in np.random.default_rng([seed, count]).permutation(len(distinct))[:count]}
     kept = [index for index, subject in enumerate(subjects) if subject not in chosen]
     return kept, [index for index, subject in enumerate(subjects) if subject in chosen]
+
+
+def set_apart(prepared: Sequence[Prepared], share: float, *, seed: int) -> tuple[list[Prepared], list[Prepared]]:
+    """Scans to train on, and those of about `share` of the subjects, held out; see `hold_out`.
+
+    Returns
+    -------
+    Both sorted by their ids, so that the order in which scans are given decides nothing.
+    """
+    ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
+    kept, left_out = hold_out([each.subject or each.scan.scan_id for each in ordered], share, seed=seed)
+    return [ordered[n] for n in kept], [ordered[n] for n in left_out]
+
+
+def fingerprints(prepared: Sequence[Prepared]) -> list[str]:
+    """SHA-256 of what a network sees of each scan, voxels and masks, sorted by the scans' ids.
+
+    A training that was ended goes on with these scans and no others.
+    """
+    ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
+    parts = [(p.scan.voxels, p.region.mask, p.inside.mask) for p in ordered]
+    return [hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest() for arrays in parts]
 
 
 def held_out_loss(module: nn.Module, loss: Callable[[nn.Module, Batch], Tensor], batches: Iterable[Batch]) -> float:

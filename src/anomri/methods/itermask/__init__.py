@@ -15,7 +15,6 @@ Files: `config`, `networks`, `masks` (what is hidden in training, the guiding im
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +37,7 @@ from anomri.methods.itermask.refine import Shrunk, coarse_to_fine, refine, shrin
 from anomri.methods.method import Config, FitReport, require_normals
 from anomri.metrics.slope import Found, SlopeRule, normal_slope, pick_threshold
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import held_out_loss, hold_out
+from anomri.training.holdout import fingerprints, held_out_loss, set_apart
 from anomri.training.loop import Batch, Batches, train
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
@@ -103,11 +102,9 @@ class IterMask:
         """Train on about four fifths of the subjects; γ comes from the curves of the others."""
         config = self._config
         require_normals(len(prepared), config, "itermask")
-        ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
-        kept, left_out = hold_out([each.subject or each.scan.scan_id for each in ordered], config.holdout, seed=seed)
-        trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
-        self._shape, self._spacing_mm = ordered[0].scan.geometry.shape, ordered[0].scan.geometry.spacing_mm
-        for each in ordered:
+        trained, held_out = set_apart(prepared, config.holdout, seed=seed)
+        self._shape, self._spacing_mm = trained[0].scan.geometry.shape, trained[0].scan.geometry.spacing_mm
+        for each in prepared:
             require_grid(each, self._shape, self._sides(), method="itermask")
         with seeded_torch(seed, 0):
             network = self._new_network()
@@ -126,7 +123,6 @@ class IterMask:
             parts = (self._batch(held[n : n + size], keys[n : n + size], False) for n in range(0, len(held), size))
             return held_out_loss(module, self._loss, parts)
 
-        digests = [hashlib.sha256(p.scan.voxels.tobytes() + p.region.mask.tobytes()).hexdigest() for p in ordered]
         training = train(
             network,
             self._loss,
@@ -138,7 +134,7 @@ class IterMask:
             resume=resume,
             validate=validate,
             decay=lambda done: 1.0 if done < config.drop_at else config.dropped_rate / config.learning_rate,
-            settings={"config": config.of_fit(), "scans": digests},
+            settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
         self._network = network.eval()
         curves = [self._shrunk(*self._rebuilder(each, z, seed)).taus for each, z in held]

@@ -17,7 +17,6 @@ stage 2 with its estimator and healing), `masking` and `fitting` (training), `su
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,7 @@ from anomri.methods.tokens.slices import Slicing
 from anomri.methods.tokens.tokenizer import Tokenizer
 from anomri.methods.tokens.transformer import TokenTransformer
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import hold_out
+from anomri.training.holdout import fingerprints, set_apart
 from anomri.training.spread import position_wise_spread
 
 if TYPE_CHECKING:
@@ -98,15 +97,12 @@ class Tokens:
         config = self._config
         require_normals(len(prepared), config, "tokens")
         fabric = make_fabric("cpu") if fabric is None else fabric
-        ordered = sorted(prepared, key=lambda each: each.scan.scan_id)
-        self._slicing = slicing = Slicing.of(config, ordered[0].scan.geometry.shape)
-        for each in ordered:
+        trained, held_out = set_apart(prepared, config.holdout, seed=seed)
+        self._slicing = slicing = Slicing.of(config, trained[0].scan.geometry.shape)
+        for each in prepared:
             self._check(each)
-        kept, left_out = hold_out([each.subject or each.scan.scan_id for each in ordered], config.holdout, seed=seed)
-        trained, held_out = [ordered[n] for n in kept], [ordered[n] for n in left_out]
         slices, held = slicing.gather(trained), slicing.gather(held_out)
-        digests = [hashlib.sha256(p.scan.voxels.tobytes() + p.inside.mask.tobytes()).hexdigest() for p in ordered]
-        course = Course(seed, fabric, resume, {"config": config.of_fit(), "scans": digests})
+        course = Course(seed, fabric, resume, {"config": config.of_fit(), "scans": fingerprints(prepared)})
         features, first = fit_features(slices, config, course)
         tokenizer, second = fit_tokenizer(slices, held, features, config, course)
         transformer, third = fit_transformer(slices, held, tokenizer, config, course)
