@@ -419,9 +419,7 @@ _SLICES = _SMALL.model_copy(update={"context": 0})
 _TINY = DAEConfig(width=4, epochs=2, steps_per_epoch=30, batch_size=8, learning_rate=3e-3, noise_grain_voxels=4.0)
 
 PRESETS: dict[str, Preset] = {
-    "dae-small": Preset(
-        _SMALL, "brain-t1", "at 2 mm; by its steps 25 minutes on one core; not yet trained"
-    ),
+    "dae-small": Preset(_SMALL, "brain-t1", "at 2 mm; by its steps 25 minutes on one core; not yet trained"),
     "dae": Preset(_LARGE, "brain-t1", "twice the width, 13 times the steps, for a GPU; not trained"),
     "dae-slices": Preset(_SLICES, "slices-2d", "of single slices; not measured"),
     "dae-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
