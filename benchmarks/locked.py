@@ -76,7 +76,7 @@ def locked_cases(scans: Path) -> list[Case]:
     ]
     grid = read_protocol("t1-full").model_dump()
     grid["artefacts"]["severities"] = (3, 5)
-    grid["lesions"] |= {"volumes_ml": (5.0,), "contrasts": (1.0,)}
+    grid["lesions"] |= {"volumes_ml": (5.0,), "contrasts": (1.0,), "shapes": ("drawn",)}
     grid["subjects_per_cell"] = len(LOCKED)
     return [*normals, *simulated_cases(type(read_protocol("t1-full")).model_validate(grid), normals)]
 

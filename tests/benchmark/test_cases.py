@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from anomri.benchmark.cases import NORMAL, Case, simulated_cases
 from anomri.benchmark.protocol import Artefacts, DataUse, Lesions, MethodRow, Protocol
+from anomri.errors import InputError
 
 
 def protocol(kinds: tuple[str, ...] = ("motion", "blur"), per_cell: int = 4) -> Protocol:
@@ -54,3 +57,24 @@ def test_the_defect_of_a_scan_does_not_hang_on_which_other_cells_there_are() -> 
 def test_two_scans_and_two_cells_have_different_seeds() -> None:
     made = simulated_cases(protocol(), normals(8))
     assert len({case.defect.seed for case in made if case.defect is not None}) == len(made)
+
+
+def with_shapes(*shapes: str) -> Protocol:
+    return protocol().model_copy(update={"lesions": Lesions(volumes_ml=(5.0, 2.0), shapes=shapes)})
+
+
+def test_a_real_shape_has_cells_of_its_own_and_leaves_the_drawn_ones_as_they_were():
+    shapes = [Path(f"shape-{n}.nii.gz") for n in range(5)]
+    drawn = simulated_cases(with_shapes("drawn"), normals(8))
+    both = simulated_cases(with_shapes("drawn", "real"), normals(8), shapes)
+    assert both[: len(drawn)] == drawn
+    real = both[len(drawn) :]
+    assert {c.cell for c in real} == {f"real-lesion-{s}-{v}ml-c1" for s in ("bright", "dark") for v in (2, 5)}
+    assert {c.outline for c in real} <= set(shapes)
+    assert len({c.outline for c in real}) > 1
+    assert all(c.outline is None for c in drawn)
+
+
+def test_real_shapes_that_are_missing_are_asked_for():
+    with pytest.raises(InputError, match="masks of real lesions"):
+        simulated_cases(with_shapes("real"), normals(8))

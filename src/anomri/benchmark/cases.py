@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from anomri.benchmark.protocol import Protocol
+from anomri.errors import InputError
 
-__all__ = ["NORMAL", "Case", "Defect", "simulated_cases"]
+__all__ = ["NORMAL", "REAL_SHAPE", "Case", "Defect", "simulated_cases"]
 
 NORMAL = "normal"
+# How the cells of lesions with a real shape begin.
+REAL_SHAPE = "real-lesion-"
 
 
 class Defect(BaseModel):
@@ -44,6 +48,7 @@ class Case:
     path : the image; of the clean scan where a defect is simulated.
     truth : mask of what is abnormal, on the image's grid; None where there is none or it is simulated.
     truth_values : values of that mask that count; all but 0 where empty.
+    outline : mask whose largest part is the shape of the simulated lesion; None for a shape that is drawn.
     trains : whether it may train: a normal scan of a set that trains.
     position : of a slice in its stack, 0 to 1; None where unknown.
     """
@@ -57,6 +62,7 @@ class Case:
     truth: Path | None = None
     truth_values: tuple[int, ...] = ()
     defect: Defect | None = None
+    outline: Path | None = None
     trains: bool = False
     position: float | None = None
     covariates: Mapping[str, float] = field(default_factory=dict)
@@ -67,26 +73,37 @@ class Case:
         return self.cell != NORMAL
 
 
-def simulated_cases(protocol: Protocol, normals: Sequence[Case]) -> tuple[Case, ...]:
+def simulated_cases(protocol: Protocol, normals: Sequence[Case], outlines: Sequence[Path] = ()) -> tuple[Case, ...]:
     """Defects on rotating subjects.
 
     Parameters
     ----------
     normals : clean cases of the sets that train.
+    outlines : masks of real lesions, for a protocol that asks for their shapes.
 
     Returns
     -------
     ``subjects_per_cell`` cases a cell (all subjects where there are fewer). Place, shape and severity of a defect hang
     on its cell and its scan alone; whose scan it is hangs on the cell's number in the protocol.
+
+    Raises
+    ------
+    InputError : real shapes are asked for and there are none.
     """
     ranked = sorted(normals, key=lambda case: _digest(case.subject))
     first = {case.subject: case for case in reversed(ranked)}
     subjects = list(dict.fromkeys(case.subject for case in ranked))
     count = min(protocol.subjects_per_cell, len(subjects))
     made = []
-    for number, (cell, defect) in enumerate(_defects(protocol).items()):
+    defects = _defects(protocol)
+    if not outlines and any(cell.startswith(REAL_SHAPE) for cell in defects):
+        raise InputError(
+            "the protocol needs masks of real lesions", remedy="Give --data lesion-shapes=FOLDER.", code="no_data"
+        )
+    for number, (cell, defect) in enumerate(defects.items()):
         for i in range(count):
             clean = first[subjects[(number * count + i) % len(subjects)]]
+            seed = _digest(f"{cell}|{clean.case_id}")
             made.append(
                 Case(
                     case_id=f"{clean.case_id}.{cell}",
@@ -95,7 +112,8 @@ def simulated_cases(protocol: Protocol, normals: Sequence[Case]) -> tuple[Case, 
                     site=clean.site,
                     cell=cell,
                     path=clean.path,
-                    defect=defect.model_copy(update={"seed": _digest(f"{cell}|{clean.case_id}")}),
+                    defect=defect.model_copy(update={"seed": seed}),
+                    outline=outlines[seed % len(outlines)] if cell.startswith(REAL_SHAPE) else None,
                     position=clean.position,
                     covariates=clean.covariates,
                 )
@@ -110,11 +128,10 @@ def _defects(protocol: Protocol) -> dict[str, Defect]:
             for severity in protocol.artefacts.severities:
                 found[f"{kind}-{severity}"] = Defect(kind="artefact", name=kind, severity=severity, seed=0)
     if protocol.lesions is not None:
-        for sign in protocol.lesions.signs:
-            for volume in protocol.lesions.volumes_ml:
-                for contrast in protocol.lesions.contrasts:
-                    cell = f"lesion-{sign}-{volume:g}ml-c{contrast:g}"
-                    found[cell] = Defect(kind="lesion", name=sign, volume_ml=volume, contrast=contrast, seed=0)
+        grid = protocol.lesions
+        for shape, sign, volume, contrast in product(grid.shapes, grid.signs, grid.volumes_ml, grid.contrasts):
+            cell = f"{'lesion-' if shape == 'drawn' else REAL_SHAPE}{sign}-{volume:g}ml-c{contrast:g}"
+            found[cell] = Defect(kind="lesion", name=sign, volume_ml=volume, contrast=contrast, seed=0)
     return found
 
 

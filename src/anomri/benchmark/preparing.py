@@ -29,7 +29,7 @@ from anomri.pipeline.processes import each
 from anomri.pipeline.store import STORE_VERSION, load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
 from anomri.scope import first_look
-from anomri.simulate import KINDS, Simulated, corrupt, lesion
+from anomri.simulate import KINDS, Outline, Simulated, corrupt, lesion, outline_of
 from anomri.simulate.lesions import LESION_VERSION
 
 __all__ = ["Ready", "load_ready", "load_truth", "made_scan", "prepare_cases"]
@@ -131,7 +131,7 @@ def made_scan(ready: Ready, folder: Path) -> Scan:
     scan = io.read(ready.case.path, scan_id=ready.case.case_id)
     if ready.case.defect is None:
         return scan
-    return _with_defect(scan, _clean(folder, ready.clean), ready.case.defect).scan
+    return _with_defect(scan, _clean(folder, ready.clean), ready.case.defect, ready.case.outline).scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +151,8 @@ def _key(case: Case, digests: Mapping[Path, str], recipe: Recipe) -> str:
     if case.defect is not None:
         version = KINDS[case.defect.name].version if case.defect.kind == "artefact" else LESION_VERSION
         parts += [case.defect.model_dump_json(), str(version)]
+    if case.outline is not None:
+        parts.append(hashlib.sha256(case.outline.read_bytes()).hexdigest())
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:32]
 
 
@@ -180,7 +182,7 @@ def _make(task: _Task, record: Path) -> None:
     try:
         scan = io.read(task.case.path, scan_id=task.case.case_id)
         if task.case.defect is not None:
-            made = _with_defect(scan, _clean(task.folder, task.clean), task.case.defect)
+            made = _with_defect(scan, _clean(task.folder, task.clean), task.case.defect, task.case.outline)
             scan, truth = replace(made.scan, scan_id=task.case.case_id), made.core
         elif task.case.truth is not None:
             labels = read_image(task.case.truth).voxels
@@ -208,7 +210,7 @@ def _clean(folder: Path, key: str | None) -> Prepared:
     return clean
 
 
-def _with_defect(scan: Scan, clean: Prepared, defect: Defect) -> Simulated:
+def _with_defect(scan: Scan, clean: Prepared, defect: Defect, outline: Path | None) -> Simulated:
     brain = clean.brain.mask
     if defect.severity is not None:
         # Around a head or body lies air that an artefact reaches; around a stripped brain lies nothing.
@@ -235,7 +237,13 @@ def _with_defect(scan: Scan, clean: Prepared, defect: Defect) -> Simulated:
         grey_white_difference=white - grey,
         # The centre lies in tissue: a lesion within a ventricle would be none.
         candidates=scan.voxels > (csf + grey) / 2,
+        outline=None if outline is None else _outline(outline),
     )
+
+
+def _outline(path: Path) -> Outline:
+    mask = read_image(path)
+    return outline_of(mask.voxels > 0, mask.geometry.spacing_mm)
 
 
 def _like(geometry: Geometry, spacing_mm: float) -> Geometry:

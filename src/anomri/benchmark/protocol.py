@@ -70,11 +70,18 @@ class Artefacts(_Frozen):
 
 
 class Lesions(_Frozen):
-    """Simulated lesions: every volume, contrast (in grey–white differences) and sign is a cell of the table."""
+    """Simulated lesions: every volume, contrast (in grey–white differences), sign and kind of shape is a cell.
+
+    Parameters
+    ----------
+    shapes : ``drawn`` ones, or the outlines of ``real`` lesions, scaled to the volume: the largest part of each mask in
+        the folder that ``--data lesion-shapes=FOLDER`` names.
+    """
 
     volumes_ml: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
     contrasts: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(1.0,), min_length=1)
     signs: tuple[Literal["bright", "dark"], ...] = Field(default=("bright", "dark"), min_length=1)
+    shapes: tuple[Literal["drawn", "real"], ...] = Field(default=("drawn",), min_length=1)
 
 
 class MethodRow(_Frozen):

@@ -34,6 +34,7 @@ from anomri.benchmark.results import LEFT_OUT, Entry, Results
 from anomri.benchmark.rows import rows_of
 from anomri.benchmark.scoring import Job, Scored, fit_and_score, jobs_of, too_few
 from anomri.benchmark.source import source_classifier
+from anomri.datasets.catalogue import list_dataset
 from anomri.errors import InputError, OutputConflict
 from anomri.io.write import write_bytes, write_csv, write_json, write_nifti
 from anomri.preparation import Recipe
@@ -42,6 +43,7 @@ from anomri.runs.lock import Lock
 __all__ = ["STAGES", "Stage", "run_benchmark", "write_cases"]
 
 Stage = Literal["prepare", "train", "score", "tables"]
+SHAPES = "lesion-shapes"
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
@@ -176,7 +178,9 @@ def write_cases(
 def all_cases(protocol: Protocol, data: Mapping[str, Path]) -> tuple[Case, ...]:
     """Real cases of every set, then the simulated ones."""
     real = real_cases(protocol, data)
-    return (*real, *simulated_cases(protocol, [case for case in real if case.trains]))
+    shapes = list_dataset(SHAPES, data[SHAPES]).records if SHAPES in data else ()
+    outlines = sorted(record.path for record in shapes)
+    return (*real, *simulated_cases(protocol, [case for case in real if case.trains], outlines))
 
 
 def _keep_split(folds: Sequence[Fold], path: Path) -> None:

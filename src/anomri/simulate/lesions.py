@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from anomri.core.scan import Scan
 from anomri.errors import InputError, about_scan
+from anomri.simulate.outline import Outline
 from anomri.simulate.simulated import Simulated, check_brain, simulated_scan
 from anomri.simulate.structure.blob import DARK_FLOOR, Blob, draw_blob, place_blob, profile_of
 
@@ -38,6 +39,7 @@ def lesion(
     brain: BoolArray,
     grey_white_difference: float,
     candidates: BoolArray | None = None,
+    outline: Outline | None = None,
 ) -> Simulated:
     """A scan with one lesion of a chosen size and contrast.
 
@@ -50,6 +52,7 @@ def lesion(
     brain : (X, Y, Z) bool; the lesion changes nothing outside it.
     grey_white_difference : signal difference of grey and white matter in the scan's units; > 0.
     candidates : (X, Y, Z) bool where the centre may lie, e.g. white matter; the whole brain where None.
+    outline : shape of a real lesion (`outline_of`), scaled to the volume and turned, instead of one that is drawn.
 
     Returns
     -------
@@ -57,8 +60,8 @@ def lesion(
 
     Raises
     ------
-    InputError : a number is not positive, a mask does not fit, or no place was found where 90 % of the lesion lies
-        inside the brain.
+    InputError : a number is not positive, a mask does not fit, or no place was found where 90 % of the lesion (60 % of
+        a given outline, which is long and bent) lies inside the brain.
     """
     check_brain(scan, brain)
     settings: dict[str, JsonValue] = {
@@ -73,7 +76,8 @@ def lesion(
     rng = np.random.default_rng(seed)
     amplitude = contrast * grey_white_difference * (1.0 if sign == "bright" else -1.0)
     with about_scan(scan.scan_id):
-        blob = place_blob(draw_blob(rng, volume_ml=volume_ml), tissue, scan.geometry.spacing_mm, rng, places=places)
+        shape = draw_blob(rng, volume_ml=volume_ml, outline=outline)
+        blob = place_blob(shape, tissue, scan.geometry.spacing_mm, rng, places=places)
     drawn = LesionDrawn(amplitude=amplitude, **blob.model_dump())
     return lesion_from_draw(scan, drawn, seed=seed, brain=brain, settings=settings)
 
