@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, InputError, about_scan
@@ -23,6 +23,9 @@ from anomri.io.nrrd import is_nrrd, read_nrrd
 from anomri.io.picture import PICTURES, read_picture
 from anomri.io.stream import ByteStream, opened
 from anomri.io.walk import Found, find_images
+
+if TYPE_CHECKING:
+    from anomri.io.dicom.header import Instance
 
 __all__ = ["READERS", "Reader", "is_picture", "read", "read_image"]
 
@@ -92,14 +95,15 @@ def read(
     """
     path = Path(path)
     name = safe_id(path) if scan_id is None else scan_id
+    headers: Sequence[Instance] = ()
     with about_scan(name):
         if not members and (_is_folder(path) or is_zip(path)):
             found = _chosen(path, series)
-            path, members = found.path, found.members
+            path, members, headers = found.path, found.members, found.headers
             name = found.scan_id if scan_id is None else scan_id
         if members:
             with _naming(path):
-                image = read_series(path, members, max_voxels=max_voxels)
+                image = read_series(path, members, max_voxels=max_voxels, headers=headers)
         else:
             image = read_image(path, max_voxels=max_voxels)
         note = check_signal(image.voxels)

@@ -224,10 +224,12 @@ def check_signal(voxels: NDArray[np.float32]) -> str | None:
             code="no_signal",
         )
     at_top = int(np.count_nonzero(voxels == voxels.max()))
+    if at_top < SATURATED_VOXELS:
+        return None
     above = voxels.size - int(np.count_nonzero(voxels == voxels.min()))
-    if at_top >= SATURATED_VOXELS and at_top >= SATURATED_SHARE * above:
-        return f"saturated: {at_top} voxels ({100 * at_top / above:.2g} %) share the largest value"
-    return None
+    if at_top < SATURATED_SHARE * above:
+        return None
+    return f"saturated: {at_top} voxels ({100 * at_top / above:.2g} %) share the largest value"
 
 
 def _count_distinct(voxels: NDArray[np.float32], enough: int) -> int:

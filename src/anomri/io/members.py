@@ -12,8 +12,9 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -30,12 +31,18 @@ ENCRYPTED = 0x1
 PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-class Readable(Protocol):
-    """A file that is read from front to back."""
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A file that is read from front to back.
 
-    def read(self, count: int, /) -> bytes:
-        """Up to `count` further bytes, at least one; none at the end."""
-        ...
+    Parameters
+    ----------
+    read : gives up to so many further bytes, at least one; none at the end.
+    stamp : stays the same as long as nobody writes to the file.
+    """
+
+    read: Callable[[int], bytes]
+    stamp: tuple[int, ...]
 
 
 class Members(Protocol):
@@ -112,7 +119,8 @@ def members_sha256(path: Path, names: Sequence[str]) -> str:
 
 class _Folder:
     def __init__(self, root: Path, names: tuple[str, ...]) -> None:
-        self._root = root
+        # As text: joining paths would take a good part of the time of a large folder.
+        self._root = os.fspath(root)
         self._names = names
 
     def names(self) -> tuple[str, ...]:
@@ -123,18 +131,17 @@ class _Folder:
         # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         try:
-            descriptor = os.open(self._root / name, flags)
+            descriptor = os.open(f"{self._root}{os.sep}{name}", flags)
         except (OSError, ValueError) as error:
             raise _read_failed(error) from error
-        with os.fdopen(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise InputError(
                     "one of the files is a folder, a pipe or a device", remedy="Remove it.", code="not_a_file"
                 )
-            yield file
-            now = os.fstat(descriptor)
-            if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            yield Readable(file.read, _stamp(before))
+            if _stamp(os.fstat(descriptor)) != _stamp(before):
                 raise InputError(
                     "a file changed while it was read", remedy="Wait until the series is complete.", code="changed"
                 )
@@ -166,14 +173,19 @@ class _Zip:
         if name not in self._entries:
             raise InputError("the archive changed", remedy="Run the same command again.", code="changed")
         try:
-            with self._archive.open(self._entries[name]) as file:
-                yield file
+            entry = self._entries[name]
+            with self._archive.open(entry) as file:
+                yield Readable(file.read, (entry.header_offset, entry.CRC, entry.file_size, entry.compress_size))
         except zipfile.BadZipFile as error:
             raise InputError(
                 "the content of an entry has another checksum than the zip archive states",
                 remedy="Copy or download it again.",
                 code="checksum",
             ) from error
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _unsafe(why: str) -> InputError:

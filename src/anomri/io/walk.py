@@ -10,8 +10,9 @@ import re
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anomri.errors import InputError
 from anomri.io.members import is_zip, members_of
@@ -26,6 +27,10 @@ from anomri.io.names import (
     safe_id,
     shown,
 )
+
+if TYPE_CHECKING:
+    from anomri.io.dicom import Series
+    from anomri.io.dicom.header import Instance
 
 __all__ = ["Found", "find_files", "find_images"]
 
@@ -49,8 +54,7 @@ class _Image:
     real: str
     within: str
     name: str = ""
-    members: tuple[str, ...] = ()
-    study: str = ""
+    series: Series | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,14 @@ class Found:
     path : a file; for a DICOM series the folder or zip archive that holds its files.
     members : the names of a series' files within `path`; empty for a file.
     study : a hash that the series of one DICOM study share; empty where nothing tells.
+    headers : of a series' files, for `read`.
     """
 
     path: Path
     scan_id: str
     members: tuple[str, ...] = ()
     study: str = ""
+    headers: tuple[Instance, ...] = field(default=(), repr=False, compare=False)
 
 
 def find_images(
@@ -111,7 +117,9 @@ def find_images(
         remedy = "Check the path." if include is None else "Check the path and the pattern."
         raise InputError(f"no scans found: no {pattern} in {where}", remedy=remedy, code="no_scans")
     return tuple(
-        Found(image.path, name, image.members, image.study)
+        Found(image.path, name)
+        if image.series is None
+        else Found(image.path, name, image.series.members, image.series.study, image.series.headers)
         for image, name in zip(images.values(), _names(list(images.values())), strict=True)
     )
 
@@ -189,7 +197,7 @@ def _series(
         first = files[one.members[0]]
         entities = bids_entities(Path(first.real).parent)
         name = f"{entities}_{one.scan_id}" if entities else one.scan_id
-        series.append(_Image(folder, first.real, first.within, name, one.members, one.study))
+        series.append(_Image(folder, first.real, first.within, name, one))
     return series, [files[name] for name in contents.strangers]
 
 
@@ -212,8 +220,7 @@ def _archived(archive: _Image, report: Callable[[str], None]) -> list[_Image]:
             real=f"{archive.real}/{one.members[0]}",
             within=f"{archive.within}/{one.members[0]}",
             name=f"{entities}_{one.scan_id}" if entities else one.scan_id,
-            members=one.members,
-            study=one.study,
+            series=one,
         )
         for one in contents.series
     ]

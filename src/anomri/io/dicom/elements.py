@@ -1,8 +1,9 @@
-"""A first walk over the elements of a DICOM file, before pydicom sees them.
+"""A walk over the elements of a DICOM file up to its pixels, which notes where the few values stand that are asked for.
 
-pydicom follows nested sequences by recursion and takes lengths at their word. Here the structure alone is followed, in
-a loop and piece by piece as the bytes come in: depth, number of elements and lengths are bounded, and the walk ends
-where the pixels begin, so that a header can be judged before they are read.
+pydicom follows nested sequences by recursion and takes lengths at their word. Here the structure is followed in a loop
+and piece by piece as the bytes come in: depth, number of elements and lengths are bounded, and the walk ends where the
+pixels begin, so that a header can be judged before they are read. Nothing else of a header is looked at, and most of
+its elements cost a step each.
 
 References
 ----------
@@ -13,12 +14,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from anomri.errors import InputError
 from anomri.io.dicom.problems import bad_header, truncated
 
-__all__ = ["BIG_ENDIAN", "DEFLATED", "IMPLICIT", "NATIVE", "Elements", "PixelElement", "file_meta", "is_dicom"]
+__all__ = ["BIG_ENDIAN", "DEFLATED", "IMPLICIT", "NATIVE", "Elements", "PixelElement", "Spans", "file_meta", "is_dicom"]
 
 MAX_DEPTH = 32
 MAX_ELEMENTS = 20_000
@@ -31,9 +32,14 @@ IMPLICIT, DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", 
 NATIVE = (IMPLICIT, "1.2.840.10008.1.2.1", DEFLATED, BIG_ENDIAN)
 # Their length takes four bytes; that of all other types takes two.
 LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+DELIMITER_TAGS = (0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD)
 DELIMITERS, ITEM, ITEM_END, SEQUENCE_END = 0xFFFE, 0xE000, 0xE00D, 0xE0DD
-PIXELS, PIXEL_NUMBERS = 0x7FE0, (0x0008, 0x0009, 0x0010)
-FRAMES, SHARED_NUMBER, PER_FRAME_NUMBER = 0x5200, 0x9229, 0x9230
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+PER_FRAME = 0x52009230
+
+# By tag: first byte and end of a value in the content, or the items of a sequence.
+Spans: TypeAlias = "dict[int, tuple[int, int] | list[Spans]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +61,18 @@ class PixelElement:
 
 @dataclass(slots=True)
 class _Level:
-    """One open sequence, item, or row of fragments; `end` is None where a delimiter ends it."""
+    """One open sequence, item, or row of fragments; `end` is None where a delimiter ends it.
+
+    `items` are those of a sequence that is kept, `values` what is kept of an item.
+    """
 
     kind: Literal["items", "elements", "fragments"]
     end: int | None
     bound: int | None
     implicit: bool
     frames: bool
+    items: list[Spans] | None = None
+    values: Spans | None = None
 
 
 def is_dicom(head: bytes) -> bool:
@@ -96,21 +107,29 @@ def file_meta(head: bytes | bytearray) -> tuple[int, str]:
 class Elements:
     """A walk that can be taken in steps.
 
+    Parameters
+    ----------
+    start : where the data set begins.
+    values, sequences : tags to keep, at the top and within the items of a sequence that is kept.
+
     Attributes
     ----------
     at : how far the walk has come, bytes.
     pixels : where the pixels stand, once the walk has come to them.
+    found : what was kept, the last one where a tag is there twice.
     """
 
-    def __init__(self, start: int, syntax: str) -> None:
+    def __init__(self, start: int, syntax: str, *, values: frozenset[int], sequences: frozenset[int]) -> None:
         order = ">" if syntax == BIG_ENDIAN else "<"
         self.at = start
         self.pixels: PixelElement | None = None
+        self.found: Spans = {}
+        self._values, self._sequences = values, sequences
+        self._asked = values.union(PIXEL_TAGS, DELIMITER_TAGS)
         self._implicit = syntax == IMPLICIT
-        self._tag, self._short = struct.Struct(f"{order}HH"), struct.Struct(f"{order}H")
-        self._long = struct.Struct(f"{order}I")
+        self._head, self._long = struct.Struct(f"{order}HH2sH"), struct.Struct(f"{order}I")
         self._levels: list[_Level] = []
-        self._counted = [0, 0]
+        self._left = [MAX_ELEMENTS, MAX_ELEMENTS_OF_FRAMES]
 
     def walk(self, content: bytearray, *, whole: bool) -> bool:
         """Go on as far as the content goes.
@@ -129,6 +148,8 @@ class Elements:
         """
         levels, size = self._levels, len(content)
         while True:
+            if not levels and not self._implicit:
+                self._pass(content, size)
             while levels and levels[-1].end is not None and self.at >= levels[-1].end:
                 levels.pop()
             if self.at + 14 > size and not whole:
@@ -137,42 +158,68 @@ class Elements:
                 return True
             if self.at + 8 > size:
                 raise InputError("the file ends inside its header", remedy="Copy or export it again.", code="truncated")
-            group, number = self._tag.unpack_from(content, self.at)
+            group, number, kind, length = self._head.unpack_from(content, self.at)
             if group == DELIMITERS:
                 self._delimiter(content, number)
             elif levels and levels[-1].kind != "elements":
                 raise bad_header("an element stands where an item should")
-            elif self._element(content, group, number):
+            elif self._element(content, group << 16 | number, kind, length):
                 return True
 
-    def _element(self, content: bytearray, group: int, number: int) -> bool:
-        """Step over an element or into it; whether it holds the pixels."""
-        level = self._levels[-1] if self._levels else None
-        implicit = self._implicit if level is None else level.implicit
-        in_frames = level is not None and level.frames
+    def _pass(self, content: bytearray, size: int) -> None:
+        """Step over what nobody asked for at the top, which most of a header is, as quickly as Python can."""
+        at, left, head, asked = self.at, self._left[False], self._head.unpack_from, self._asked
+        while at + 14 <= size and left:
+            group, number, kind, length = head(content, at)
+            if kind not in SHORT or group << 16 | number in asked:
+                break
+            at += 8 + length
+            left -= 1
+        self.at, self._left[False] = at, left
+
+    def _element(self, content: bytearray, tag: int, kind: bytes, length: int) -> bool:
+        """Step over an element or into it; whether it holds the pixels.
+
+        Parameters
+        ----------
+        kind, length : as they stand in an explicit header of eight bytes.
+        """
+        if self._levels:
+            level = self._levels[-1]
+            implicit, in_frames, found = level.implicit, level.frames, level.values
+        else:
+            implicit, in_frames, found = self._implicit, False, self.found
         self._count(in_frames)
-        kind = bytes(content[self.at + 4 : self.at + 6])
+        start = self.at + 8
         if implicit or not (b"AA" <= kind <= b"ZZ"):
-            # Some writers change to implicit types inside a sequence; pydicom follows them, too.
-            kind, start, length = b"", self.at + 8, self._long.unpack_from(content, self.at + 4)[0]
+            # Some writers change to implicit types inside a sequence.
+            kind, length = b"", self._long.unpack_from(content, self.at + 4)[0]
         elif kind in LONG:
-            if self.at + 12 > len(content):
+            if start + 4 > len(content):
                 raise truncated("the file ends inside its header")
-            start, length = self.at + 12, self._long.unpack_from(content, self.at + 8)[0]
-        else:
-            start, length = self.at + 8, self._short.unpack_from(content, self.at + 6)[0]
-        if level is None and group == PIXELS and number in PIXEL_NUMBERS:
-            self.pixels = PixelElement(number, self.at, start, None if length == UNDEFINED else length)
+            length = self._long.unpack_from(content, start)[0]
+            start += 4
+        if tag in PIXEL_TAGS and not self._levels:
+            self.pixels = PixelElement(tag & 0xFFFF, self.at, start, None if length == UNDEFINED else length)
             return True
-        described = group == FRAMES and number in (SHARED_NUMBER, PER_FRAME_NUMBER)
-        frames = in_frames or (described and number == PER_FRAME_NUMBER)
         self.at = start
-        if length == UNDEFINED:
+        # A sequence without a type is known by its tag.
+        kept = found is not None and tag in self._sequences and kind in (b"SQ", b"UN", b"")
+        if length == UNDEFINED or kind == b"SQ" or kept:
             nested = kind in (b"SQ", b"UN", b"")
-            self._enter("items" if nested else "fragments", None, implicit or kind == b"UN", frames)
-        elif kind == b"SQ" or (described and kind == b""):
-            self._enter("items", start + length, implicit, frames)
+            items: list[Spans] | None = [] if kept else None
+            if found is not None and items is not None:
+                found[tag] = items
+            self._enter(
+                "items" if nested else "fragments",
+                None if length == UNDEFINED else start + length,
+                implicit or kind == b"UN",
+                in_frames or (kept and tag == PER_FRAME),
+                items=items,
+            )
         else:
+            if found is not None and tag in self._values:
+                found[tag] = (start, start + length)
             self._skip(length)
         return False
 
@@ -186,7 +233,10 @@ class Elements:
             # Where the first element has no type, the item is implicit, whatever the file is.
             kind = content[self.at + 4 : self.at + 6]
             explicit = len(kind) == 2 and all(0x40 < letter < 0x5B for letter in kind)
-            self._enter("elements", end, level.implicit or not explicit, level.frames)
+            values: Spans | None = None if level.items is None else {}
+            if level.items is not None and values is not None:
+                level.items.append(values)
+            self._enter("elements", end, level.implicit or not explicit, level.frames, values=values)
         elif number == ITEM and level is not None and level.kind == "fragments" and length != UNDEFINED:
             self._skip(length)
         elif (
@@ -199,12 +249,19 @@ class Elements:
             raise bad_header("items and sequences do not close as they open")
 
     def _enter(
-        self, kind: Literal["items", "elements", "fragments"], end: int | None, implicit: bool, frames: bool
+        self,
+        kind: Literal["items", "elements", "fragments"],
+        end: int | None,
+        implicit: bool,
+        frames: bool,
+        *,
+        items: list[Spans] | None = None,
+        values: Spans | None = None,
     ) -> None:
         bound = self._levels[-1].bound if self._levels else None
         if end is not None and bound is not None and end > bound:
             raise bad_header("a part of the header is longer than the whole")
-        self._levels.append(_Level(kind, end, bound if end is None else end, implicit, frames))
+        self._levels.append(_Level(kind, end, bound if end is None else end, implicit, frames, items, values))
         if sum(level.kind == "items" for level in self._levels) > MAX_DEPTH:
             raise InputError(
                 f"the header nests sequences more than {MAX_DEPTH} deep",
@@ -219,8 +276,8 @@ class Elements:
             raise bad_header("a part of the header is longer than the whole")
 
     def _count(self, in_frames: bool) -> None:
-        self._counted[in_frames] += 1
-        if self._counted[in_frames] > (MAX_ELEMENTS_OF_FRAMES if in_frames else MAX_ELEMENTS):
+        self._left[in_frames] -= 1
+        if self._left[in_frames] < 0:
             raise InputError(
                 "the header has more elements than that of a scan",
                 remedy="Get the file again from a source you trust.",

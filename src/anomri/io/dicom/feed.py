@@ -40,22 +40,33 @@ class Feed:
         """Read on until `count` more bytes are there, or the file ends."""
         wanted = len(self.content) + count
         while len(self.content) < wanted and not self.ended:
-            piece = self._read(wanted - len(self.content))
-            self.content += piece
-            self.ended = not piece
+            self.content += self._next(wanted - len(self.content))
 
-    def take(self, count: int) -> bytearray:
+    def take(self, count: int) -> bytes | bytearray:
         """The next `count` bytes; they leave `content`.
 
         Raises
         ------
         InputError : the file ends before (`truncated`).
         """
+        if not self.content and not self.ended:
+            # Mostly all of them come at once, and need not be copied.
+            piece = self._next(count)
+            if len(piece) == count:
+                return piece
+            self.content += piece
         self.more(count - len(self.content))
         if len(self.content) < count:
             raise truncated("a file ends before its pixels do")
-        taken, self.content = self.content[:count], self.content[count:]
+        taken = self.content[:count]
+        # Nothing moves when a bytearray loses its front.
+        del self.content[:count]
         return taken
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` bytes, piece by piece; raises as `take` does."""
+        while count > 0:
+            count -= len(self.take(min(count, READ_BYTES)))
 
     def rest(self, most: int) -> bytearray:
         """All that is left.
@@ -102,6 +113,11 @@ class Feed:
             return b""
 
         self.content, self.ended, self._read = bytearray(), False, read
+
+    def _next(self, count: int) -> bytes:
+        piece = self._read(count)
+        self.ended = not piece
+        return piece
 
     def _hashed(self, count: int) -> bytes:
         piece = self._stored(count)

@@ -10,27 +10,40 @@ PS3.3 C.7.6.2 (image plane), C.7.6.3 (image pixel), C.7.6.16 (functional groups)
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anomri.errors import InputError, MissingDependency
-from anomri.io.dicom.elements import BIG_ENDIAN, DEFLATED, IMPLICIT, Elements, PixelElement, file_meta, is_dicom
+from anomri.io.dicom.elements import (
+    BIG_ENDIAN,
+    DEFLATED,
+    Elements,
+    PixelElement,
+    Spans,
+    file_meta,
+    is_dicom,
+)
 from anomri.io.dicom.problems import bad_header
 from anomri.io.dicom.protocol import Protocol, named_contrast
 
 if TYPE_CHECKING:
     from anomri.io.dicom.feed import Feed
 
-__all__ = ["ENHANCED", "MR", "MR_CLASSES", "Instance", "Plane", "Stored", "read_header", "require_pydicom"]
+__all__ = [
+    "ENHANCED",
+    "MR",
+    "MR_CLASSES",
+    "Instance",
+    "Plane",
+    "Stored",
+    "read_header",
+    "require_pydicom",
+]
 
 FIRST_BYTES = 1 << 16
 MAX_HEADER_BYTES = 1 << 26
@@ -59,12 +72,21 @@ POSITION_GROUP, ORIENTATION_GROUP, MEASURES_GROUP, VALUE_GROUP = 0x00209113, 0x0
 ECHO_GROUP, DIFFUSION_GROUP, CONTENT_GROUP, TYPE_GROUP = 0x00189114, 0x00189117, 0x00209111, 0x00189226
 TIMING_GROUP, MODIFIER_GROUP, CONTENT_MOMENT, FRAME_TYPE = 0x00189112, 0x00189115, 0x00209128, 0x00089007
 EFFECTIVE_TE, INVERSION_TIMES = 0x00189082, 0x00189079
-TAGS = [
-    SOP_CLASS, STUDY_UID, SERIES_UID, SERIES_NUMBER, MODALITY, IMAGE_TYPE, ROWS, COLUMNS, FRAMES, SAMPLES, PHOTOMETRIC,
-    ALLOCATED, STORED, HIGH_BIT, SIGNED, POSITION, ORIENTATION, SPACING, THICKNESS, BETWEEN, SLOPE, INTERCEPT,
-    BURNED_IN, SCANNING, VARIANT, ACQUISITION, ECHO_PULSE, INVERSION, TR, TE, TI, FLIP, FIELD, ECHO_NUMBER, B_VALUE,
-    MOMENT, CONTRAST, BODY_PART, MAKER, MODEL, SERIES_TEXT, PROTOCOL_TEXT, SEQUENCE_TEXT, PULSE_TEXT, SHARED, PER_FRAME,
-]  # fmt: skip
+GROUPS = (
+    POSITION_GROUP, ORIENTATION_GROUP, MEASURES_GROUP, VALUE_GROUP, ECHO_GROUP, DIFFUSION_GROUP, CONTENT_GROUP,
+    TYPE_GROUP, TIMING_GROUP, MODIFIER_GROUP,
+)  # fmt: skip
+STORED_TAGS = (ALLOCATED, STORED, HIGH_BIT, SIGNED, SAMPLES, PHOTOMETRIC)
+PROTOCOL_TAGS = (
+    SCANNING, VARIANT, ACQUISITION, ECHO_PULSE, TR, TE, TI, FLIP, FIELD, CONTRAST, BODY_PART, MAKER, MODEL,
+    SERIES_TEXT, PROTOCOL_TEXT, SEQUENCE_TEXT, PULSE_TEXT,
+)  # fmt: skip
+VALUES = frozenset((
+    *STORED_TAGS, *PROTOCOL_TAGS, SOP_CLASS, STUDY_UID, SERIES_UID, SERIES_NUMBER, MODALITY, IMAGE_TYPE, ROWS, COLUMNS,
+    FRAMES, POSITION, ORIENTATION, SPACING, THICKNESS, BETWEEN, SLOPE, INTERCEPT, BURNED_IN, ECHO_NUMBER, B_VALUE,
+    MOMENT, INVERSION, CONTENT_MOMENT, FRAME_TYPE, EFFECTIVE_TE, INVERSION_TIMES,
+))  # fmt: skip
+SEQUENCES = frozenset((SHARED, PER_FRAME, *GROUPS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +137,11 @@ class Instance:
     name : of the file within its folder or archive.
     pixels : where they stand in the content that was fed; None where the file has none.
     planes : one a frame.
+    stamp : of the file as it was when its header was read, see `Readable`.
     """
 
     name: str
+    stamp: tuple[int, ...]
     syntax: str
     sop_class: str
     series_uid: str
@@ -153,8 +177,12 @@ def require_pydicom() -> None:
         ) from error
 
 
-def read_header(feed: Feed, name: str) -> Instance:
+def read_header(feed: Feed, name: str, stamp: tuple[int, ...] = ()) -> Instance:
     """Read a file as far as its pixels.
+
+    Parameters
+    ----------
+    stamp : of the file, where the header is to be known again.
 
     Raises
     ------
@@ -162,7 +190,7 @@ def read_header(feed: Feed, name: str) -> Instance:
     MissingDependency : no pydicom.
     """
     require_pydicom()
-    feed.more(FIRST_BYTES)
+    feed.more(FIRST_BYTES - len(feed.content))
     if not is_dicom(bytes(feed.content[:256])):
         raise InputError("the file is not a DICOM file", remedy="Give the files as exported.", code="not_dicom")
     start, syntax = file_meta(feed.content)
@@ -170,58 +198,43 @@ def read_header(feed: Feed, name: str) -> Instance:
         feed.inflate(start)
         start = 0
         feed.more(FIRST_BYTES)
-    elements = Elements(start, syntax)
+    elements = Elements(start, syntax, values=VALUES, sequences=SEQUENCES)
     while not elements.walk(feed.content, whole=feed.ended):
         if len(feed.content) > MAX_HEADER_BYTES:
             raise InputError(
                 f"the header is larger than {MAX_HEADER_BYTES >> 20} MB", remedy="Check the file.", code="too_large"
             )
         feed.more(len(feed.content))
-    end = elements.at if elements.pixels is None else elements.pixels.at
-    return _instance(_parsed(feed.content[start:end], syntax), name, syntax, elements.pixels)
+    values = _values(feed.content, elements.found, ">" if syntax == BIG_ENDIAN else "<")
+    return _instance(values, name, stamp, syntax, elements.pixels)
 
 
-def _parsed(content: bytearray, syntax: str) -> _Values:
-    from pydicom.filereader import read_dataset
-
-    big = syntax == BIG_ENDIAN
-    try:
-        with _unheard():
-            found = read_dataset(BytesIO(content), syntax == IMPLICIT, not big, specific_tags=TAGS)
-    except MemoryError:
-        raise
-    # pydicom raises whatever a damaged header leads it to.
-    except Exception as error:
-        raise bad_header("the header cannot be read") from error
-    return _Values(found, ">" if big else "<")
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Without the warnings and log lines of pydicom: they repeat values of the file, which may name a person."""
-    logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
+def _values(content: bytearray, spans: Spans, order: str) -> _Values:
+    found = {
+        tag: [_values(content, item, order) for item in span]
+        if isinstance(span, list)
+        else bytes(content[span[0] : span[1]])
+        for tag, span in spans.items()
+    }
+    return _Values(found, order)
 
 
 class _Values:
-    """The values of one data set by tag. They are taken raw, so that nothing odd in them warns or raises."""
+    """The values of one data set by tag, as stored."""
 
-    def __init__(self, dataset: Any, order: str) -> None:
-        self._dataset = dataset
-        self._elements = {element.tag: element for element in dataset.values()}
-        self._order = order
+    __slots__ = ("_found", "order")
+
+    def __init__(self, found: Mapping[int, bytes | list[_Values]], order: str) -> None:
+        self._found = found
+        self.order = order
 
     def raw(self, tag: int) -> bytes:
-        element = self._elements.get(tag)
-        value = None if element is None else element.value
+        value = self._found.get(tag, b"")
         return value if isinstance(value, bytes) else b""
+
+    def only(self, tags: Iterable[int]) -> tuple[tuple[int, bytes], ...]:
+        """Some of them, to be looked up among those of other files."""
+        return tuple((tag, self.raw(tag)) for tag in tags)
 
     def text(self, tag: int) -> str:
         return _text(self.raw(tag))
@@ -244,7 +257,7 @@ class _Values:
     def binary(self, tag: int, code: str) -> float | None:
         """The first of binary numbers: `code` is that of `struct`."""
         value, size = self.raw(tag), struct.calcsize(code)
-        found = float(struct.unpack(self._order + code, value[:size])[0]) if len(value) >= size else None
+        found = float(struct.unpack(self.order + code, value[:size])[0]) if len(value) >= size else None
         return found if found is not None and abs(found) < LARGEST else None
 
     def short(self, tag: int, otherwise: int) -> int:
@@ -252,16 +265,8 @@ class _Values:
         return otherwise if found is None else int(found)
 
     def items(self, tag: int) -> list[_Values]:
-        if tag not in self._elements:
-            return []
-        try:
-            with _unheard():
-                value = self._dataset[tag].value
-                return [_Values(item, self._order) for item in value] if self._dataset[tag].VR == "SQ" else []
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise bad_header("a sequence of the header cannot be read") from error
+        value = self._found.get(tag, b"")
+        return value if isinstance(value, list) else []
 
 
 def _text(raw: bytes) -> str:
@@ -283,21 +288,14 @@ def _decimals(raw: bytes) -> tuple[float, ...]:
     return found if all(abs(value) < LARGEST for value in found) else ()
 
 
-def _instance(values: _Values, name: str, syntax: str, pixels: PixelElement | None) -> Instance:
-    allocated = values.short(ALLOCATED, 0)
-    stored = Stored(
-        allocated=allocated,
-        stored=values.short(STORED, allocated),
-        high_bit=values.short(HIGH_BIT, values.short(STORED, allocated) - 1),
-        signed=values.short(SIGNED, 0) == 1,
-        samples=values.short(SAMPLES, 1),
-        photometric=values.text(PHOTOMETRIC),
-    )
+def _instance(values: _Values, name: str, stamp: tuple[int, ...], syntax: str, pixels: PixelElement | None) -> Instance:
     sop_class = values.text(SOP_CLASS)
     enhanced = sop_class in ENHANCED
     groups = _frames(values) if enhanced else []
     planes = tuple(_frame_plane(group, values) for group in groups) if enhanced else (_plane(values),)
     frames = values.integer(FRAMES)
+    if not planes:
+        raise bad_header("the header describes no frame")
     if (1 if frames is None else frames) != len(planes):
         if enhanced:
             raise bad_header(f"the header declares {frames} frames and describes {len(planes)}")
@@ -305,6 +303,7 @@ def _instance(values: _Values, name: str, syntax: str, pixels: PixelElement | No
         planes = planes[:1] * min(max(frames or 1, 1), 1 << 16)
     return Instance(
         name=name,
+        stamp=stamp,
         syntax=syntax,
         sop_class=sop_class,
         series_uid=values.text(SERIES_UID),
@@ -313,11 +312,26 @@ def _instance(values: _Values, name: str, syntax: str, pixels: PixelElement | No
         modality=values.text(MODALITY),
         rows=values.short(ROWS, 0),
         columns=values.short(COLUMNS, 0),
-        stored=stored,
+        stored=_stored(values.only(STORED_TAGS), values.order),
         pixels=pixels,
         planes=planes,
         burned_in=values.text(BURNED_IN).upper() == "YES",
         protocol=_protocol(values, groups[0] if groups else {}),
+    )
+
+
+# The files of a series share it, and the memory it takes.
+@lru_cache(maxsize=64)
+def _stored(found: tuple[tuple[int, bytes], ...], order: str) -> Stored:
+    values = _Values(dict(found), order)
+    allocated = values.short(ALLOCATED, 0)
+    return Stored(
+        allocated=allocated,
+        stored=values.short(STORED, allocated),
+        high_bit=values.short(HIGH_BIT, values.short(STORED, allocated) - 1),
+        signed=values.short(SIGNED, 0) == 1,
+        samples=values.short(SAMPLES, 1),
+        photometric=values.text(PHOTOMETRIC),
     )
 
 
@@ -345,11 +359,7 @@ def _frames(values: _Values) -> list[dict[int, _Values]]:
 
 
 def _groups(items: list[_Values]) -> dict[int, _Values]:
-    wanted = (
-        *(POSITION_GROUP, ORIENTATION_GROUP, MEASURES_GROUP, VALUE_GROUP, ECHO_GROUP, DIFFUSION_GROUP),
-        *(CONTENT_GROUP, TYPE_GROUP, TIMING_GROUP, MODIFIER_GROUP),
-    )
-    return {tag: found[0] for item in items[:1] for tag in wanted if (found := item.items(tag))}
+    return {tag: found[0] for item in items[:1] for tag in GROUPS if (found := item.items(tag))}
 
 
 def _frame_plane(groups: dict[int, _Values], values: _Values) -> Plane:
@@ -376,21 +386,31 @@ def _frame_plane(groups: dict[int, _Values], values: _Values) -> Plane:
 
 def _protocol(values: _Values, groups: dict[int, _Values]) -> Protocol:
     nothing = _Values({}, "<")
-    timing, modifier = groups.get(TIMING_GROUP, nothing), groups.get(MODIFIER_GROUP, nothing)
+    timing, modifier, echo = (groups.get(tag, nothing) for tag in (TIMING_GROUP, MODIFIER_GROUP, ECHO_GROUP))
+    return _protocol_of(
+        values.only(PROTOCOL_TAGS),
+        timing.only((TR, FLIP)) + modifier.only((INVERSION, INVERSION_TIMES)) + echo.only((EFFECTIVE_TE,)),
+        values.order,
+    )
+
+
+# The files of a series share it, too.
+@lru_cache(maxsize=64)
+def _protocol_of(found: tuple[tuple[int, bytes], ...], grouped: tuple[tuple[int, bytes], ...], order: str) -> Protocol:
+    values, group = _Values(dict(found), order), _Values(dict(grouped), order)
     scanning = set(values.words(SCANNING))
     pulse = values.text(ECHO_PULSE).upper()
     scanning |= {"SE"} if pulse == "SPIN" else {"GR"} if pulse == "GRADIENT" else set()
-    scanning |= {"IR"} if modifier.text(INVERSION).upper() == "YES" else set()
-    effective = groups.get(ECHO_GROUP, nothing).binary(EFFECTIVE_TE, "d")
+    scanning |= {"IR"} if group.text(INVERSION).upper() == "YES" else set()
     text = " ".join(values.text(tag) for tag in (SERIES_TEXT, PROTOCOL_TEXT, SEQUENCE_TEXT, PULSE_TEXT))
     return Protocol(
         scanning=frozenset(scanning),
         steady="SS" in values.words(VARIANT),
         three_d=values.text(ACQUISITION).upper() == "3D",
-        tr_ms=_first(values.decimal(TR), timing.decimal(TR)),
-        te_ms=_first(values.decimal(TE), effective),
-        ti_ms=_first(values.decimal(TI), modifier.binary(INVERSION_TIMES, "d")),
-        flip_deg=_first(values.decimal(FLIP), timing.decimal(FLIP)),
+        tr_ms=_first(values.decimal(TR), group.decimal(TR)),
+        te_ms=_first(values.decimal(TE), group.binary(EFFECTIVE_TE, "d")),
+        ti_ms=_first(values.decimal(TI), group.binary(INVERSION_TIMES, "d")),
+        flip_deg=_first(values.decimal(FLIP), group.decimal(FLIP)),
         field_t=values.decimal(FIELD),
         contrast_agent=values.text(CONTRAST).upper() not in ("", "NO", "NONE", "N"),
         named=named_contrast(text),

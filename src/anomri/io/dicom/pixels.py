@@ -67,11 +67,11 @@ def require_decoder(syntax: str) -> None:
     ------
     InputError : `transfer_syntax`.
     """
+    if syntax in NATIVE:
+        return
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
-    if syntax in NATIVE:
-        return
     known = re.fullmatch(r"[0-9]+(\.[0-9]+)+", syntax) is not None and len(syntax) <= 64
     name = UID(syntax).name if known else "an unknown transfer syntax"
     try:
@@ -109,14 +109,16 @@ def native(content: bytes | bytearray, instance: Instance) -> tuple[NDArray[Any]
     kind = _kind(stored, ">" if instance.syntax == BIG_ENDIAN else "<")
     raw = np.frombuffer(content, dtype=kind, count=instance.n_bytes // kind.itemsize)
     frames = raw.reshape(len(instance.planes), instance.rows, instance.columns)
-    if stored.stored == stored.allocated:
+    low, high = _range(stored)
+    aligned = stored.high_bit == stored.stored - 1
+    # Most files set no bit that they do not use.
+    if stored.stored == stored.allocated or (aligned and low <= frames.min() and frames.max() <= high):
         return frames, False
     # To the top and back down: what lies above the high bit is dropped, and the sign is taken from it.
     kept = (frames.astype(kind.newbyteorder("=")) << (stored.allocated - 1 - stored.high_bit)) >> (
         stored.allocated - stored.stored
     )
-    shifted = stored.high_bit + 1 - stored.stored
-    return kept, bool((kept != frames).any()) if shifted == 0 else False
+    return kept, aligned
 
 
 def decoded(encoded: Sequence[bytes | bytearray], instances: Sequence[Instance]) -> Iterator[NDArray[Any]]:
@@ -167,18 +169,21 @@ def decoded(encoded: Sequence[bytes | bytearray], instances: Sequence[Instance])
         child.kill()
 
 
-def values_of(stored: NDArray[Any], how: Stored, plane: Plane) -> NDArray[np.float32]:
+def values_of(stored: NDArray[Any], how: Stored, plane: Plane) -> NDArray[Any]:
     """Stored values scaled, and turned over where low ones mean bright.
+
+    Returns
+    -------
+    (rows, columns) float32, or the integers as stored where they are the values.
 
     Raises
     ------
     InputError : a value does not fit float32 (`nonfinite`).
     """
     if how.photometric == "MONOCHROME1":
-        low = -(1 << (how.stored - 1)) if how.signed else 0
-        stored = (2 * low + (1 << how.stored) - 1) - stored.astype(np.int64)
+        stored = sum(_range(how)) - stored.astype(np.int64)
     if (plane.slope, plane.intercept) == (1.0, 0.0):
-        return stored.astype(np.float32)
+        return stored
     with np.errstate(all="ignore"):
         values = (stored.astype(np.float64) * plane.slope + plane.intercept).astype(np.float32)
     if not np.isfinite(values).all():
@@ -188,6 +193,12 @@ def values_of(stored: NDArray[Any], how: Stored, plane: Plane) -> NDArray[np.flo
 
 def _kind(stored: Stored, order: str) -> np.dtype[Any]:
     return np.dtype(f"{order}{'i' if stored.signed else 'u'}{stored.allocated // 8}")
+
+
+def _range(how: Stored) -> tuple[int, int]:
+    """The smallest and the largest value that so many bits hold."""
+    low = -(1 << (how.stored - 1)) if how.signed else 0
+    return low, low + (1 << how.stored) - 1
 
 
 def _options(instance: Instance, n_bytes: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomri.errors import InputError
-from anomri.io.dicom.elements import NATIVE
+from anomri.io.dicom.elements import DEFLATED, NATIVE
 from anomri.io.dicom.feed import Feed
 from anomri.io.dicom.grid import stacked, volume_affine
 from anomri.io.dicom.header import ENHANCED, MR_CLASSES, Instance, read_header
@@ -29,7 +29,7 @@ __all__ = ["Described", "describe_series", "read_dicom", "read_series"]
 READER = "anomri.dicom 1"
 # Compressed pixels are rarely larger than plain ones, and never by much.
 ENCODED_SLACK = 1 << 20
-SLAB = 64
+SLAB_BYTES = 1 << 25
 # Image types that show something else than slices as they were acquired or cut.
 PROJECTIONS = ("LOCALIZER", "SCOUT", "MIP", "MINIP", "MPR THICK", "PROJECTION IMAGE", "MOSAIC")
 COMPUTED = ("ADC", "FA", "TRACEW", "ASL", "PERFUSION", "TTP", "MTT", "RCBV", "RCBF", "DIFFUSION_ANISO")
@@ -56,12 +56,13 @@ class Described:
     problem: InputError | None
 
 
-def read_series(path: Path, members: Sequence[str], *, max_voxels: int) -> Image:
+def read_series(path: Path, members: Sequence[str], *, max_voxels: int, headers: Sequence[Instance] = ()) -> Image:
     """Read the files of one scan in a folder or a zip archive.
 
     Parameters
     ----------
     members : their names, sorted; see `find_series`.
+    headers : those that `find_series` read; a file that was written to since then, or lacks here, is read anew.
 
     Raises
     ------
@@ -71,11 +72,15 @@ def read_series(path: Path, members: Sequence[str], *, max_voxels: int) -> Image
     hasher = hashlib.sha256()
     instances: list[Instance] = []
     contents: list[bytes | bytearray] = []
+    known = {header.name: header for header in headers}
     with members_of(path, members) as files:
         for name in members:
             with files.open(name) as file:
                 feed = Feed(file.read, hasher)
-                instance = read_header(feed, name)
+                instance = known.get(name)
+                # Where the pixels stand is known in the content alone, which inflating a file makes.
+                if instance is None or instance.stamp != file.stamp or instance.syntax == DEFLATED:
+                    instance = read_header(feed, name)
                 _check(instance, instances)
                 _check_size(instance, len(members), max_voxels)
                 instances.append(instance)
@@ -159,8 +164,8 @@ def _check(instance: Instance, before: Sequence[Instance]) -> None:
     if not all(math.isfinite(plane.slope + plane.intercept) for plane in instance.planes):
         raise bad_header("the scaling of the values is not a number")
     require_decoder(instance.syntax)
-    shown = sorted(kinds & set(PROJECTIONS)) + sorted(kinds & set(COMPUTED))
-    if shown:
+    if not (kinds.isdisjoint(PROJECTIONS) and kinds.isdisjoint(COMPUTED)):
+        shown = sorted(kinds & set(PROJECTIONS)) + sorted(kinds & set(COMPUTED))
         raise not_a_volume(f"the image type says {shown[0]}, which is no volume as acquired")
     if before and (instance.rows, instance.columns) != (before[0].rows, before[0].columns):
         raise not_a_volume("the images are of different sizes")
@@ -178,7 +183,7 @@ def _pixel_bytes(feed: Feed, instance: Instance) -> bytes | bytearray:
     assert pixels is not None
     if (pixels.length is None) is (instance.syntax in NATIVE):
         raise bad_header("the pixels are not stored as the transfer syntax says")
-    feed.take(pixels.start)
+    feed.skip(pixels.start)
     if pixels.length is None:
         return feed.rest(2 * instance.n_bytes + ENCODED_SLACK)
     if pixels.length < instance.n_bytes:
@@ -196,7 +201,7 @@ def _image(
     frames, notes = _stored_frames(instances, contents)
     how = [instance.stored for instance in instances for _ in instance.planes]
 
-    def values(number: int) -> NDArray[np.float32]:
+    def values(number: int) -> NDArray[Any]:
         return values_of(frames[number], how[number], planes[number])
 
     dropped = _without_copies(runs, values)
@@ -209,11 +214,12 @@ def _image(
     affine = volume_affine([planes[number] for number in order])
     check_shape(shape, max_voxels=math.prod(shape))
     voxels = np.empty(shape, dtype=np.float32)
-    for start in range(0, len(order), SLAB):
-        slab = np.stack([values(number) for number in order[start : start + SLAB]])
+    step = max(1, SLAB_BYTES // (2 * first.columns * first.rows))
+    for start in range(0, len(order), step):
+        slab = np.stack([values(number) for number in order[start : start + step]])
         for row in range(shape[1]):
             # Row by row what is turned fits into the cache; as a whole it takes three times as long.
-            voxels[:, row, start : start + SLAB] = slab[:, row].T
+            voxels[:, row, start : start + step] = slab[:, row].T
     image = image_of(
         voxels,
         affine,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anomri.errors import InputError
 from anomri.io.dicom.elements import is_dicom
@@ -35,11 +35,14 @@ class Series:
     scan_id : made of the series' number and a hash; names no person.
     members : names of the files, sorted.
     study : a hash that the scans of one examination share, empty where a file could not be read.
+    headers : of the files, none where one could not be read.
     """
 
     scan_id: str
     members: tuple[str, ...]
     study: str = ""
+    # They name what must not be told.
+    headers: tuple[Instance, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def find_series(members: Members) -> Contents:
                 if not is_dicom(bytes(feed.content)) and not claims_dicom(name):
                     strangers.append(name)
                     continue
-                instance = read_header(feed, name)
+                instance = read_header(feed, name, file.stamp)
         except InputError:
             # It gets its row with the reason when it is read.
             broken.append(Series(f"file-{_digest(name)}", (name,)))
@@ -87,7 +90,7 @@ def find_series(members: Members) -> Contents:
         else:
             found.append(instance)
     series = [
-        Series(_scan_id(part), tuple(i.name for i in part), _digest("study", part[0].study_uid))
+        Series(_scan_id(part), tuple(i.name for i in part), _digest("study", part[0].study_uid), part)
         for part in grouped(found)
     ]
     known = sorted([*series, *broken], key=lambda one: (one.scan_id, one.members))
