@@ -25,12 +25,12 @@ from synthetic import prepared_population
 def test_training_and_calibration_see_the_drawn_normals_alone(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[str, set[str]]] = []
+    seen: list[set[str]] = []
     real = scoring.fit_branches
 
-    def watched(specs: object, prepared: Sequence[Prepared], *, folder: Path, **rest: object) -> object:
-        seen.append((str(folder), {p.subject for p in prepared}))
-        return real(specs, prepared, folder=folder, **rest)  # type: ignore[arg-type]
+    def watched(specs: object, prepared: Sequence[Prepared], **rest: object) -> object:
+        seen.append({p.subject for p in prepared})
+        return real(specs, prepared, **rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(scoring, "fit_branches", watched)
     monkeypatch.setattr(run, "rows_of", lambda protocol: protocol.methods)
@@ -40,17 +40,19 @@ def test_training_and_calibration_see_the_drawn_normals_alone(
         normals=(4,), artefacts=None, lesions=None, rates=(0.2,), methods=(ROWS[0], lone), seeds=(0, 1)
     )
     run_benchmark(protocol, site.data, tmp_path, work=tmp_path / "work")
-    whole = {folder: who for folder, who in seen if "inner-" not in folder}
-    inner = [(folder.rpartition("/")[0], who) for folder, who in seen if "inner-" in folder]
-    # Three folds by two seeds, each with four inner fits on three of its four.
+    # Three folds by two seeds, each with four inner fits on three of its four, which follow it.
+    whole, inner = [who for who in seen if len(who) == 4], [who for who in seen if len(who) == 3]
     assert len(whole) == 6
     assert len(inner) == 24
-    assert {len(who) for who in whole.values()} == {4}
-    assert all(len(who) == 3 and who < whole[folder] for folder, who in inner)
-    assert len({frozenset(who) for who in whole.values()}) > 3
-    for path in (tmp_path / "work" / "fits").glob("*/scores-*.json"):
+    assert len(seen) == 30
+    latest: set[str] = set()
+    for who in seen:
+        latest = who if len(who) == 4 else latest
+        assert who <= latest
+    assert len({frozenset(who) for who in whole}) > 3
+    for path in (tmp_path / "work" / "scores").glob("*/scores-*.json"):
         assert len(json.loads(path.read_text())["calibration"]) == 4
-    assert not list((tmp_path / "work" / "fits").glob("fussy-*"))
+    assert not list((tmp_path / "work" / "scores").glob("fussy-*"))
     assert "zatlas would learn from 3 normal scans and needs 4" in (tmp_path / "tables.md").read_text()
 
 

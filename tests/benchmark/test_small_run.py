@@ -166,7 +166,7 @@ def elsewhere(site: Site, tmp_path: Path) -> Path:
     from safetensors.numpy import load_file
 
     known, own = {}, {row["case_id"]: row["score"] for row in rows}
-    for path in (site.out / "work" / "fits").glob("zatlas-*/scores-*.json"):
+    for path in (site.out / "work" / "scores").glob("zatlas-*/scores-*.json"):
         said = json.loads(path.read_text())["scores"]
         # The baseline of the same method has other scores.
         if all(f"{float(score):.9g}" == own[case] for case, score in said.items()):
@@ -266,3 +266,24 @@ def test_a_refused_scan_is_an_alarm_whose_lesions_are_missed(site: Site, tmp_pat
     assert float(both["oracle dice, pooled"]["value"]) < float(
         found["atlas", "lesion-bright-2ml-c3", "oracle dice, pooled"]["value"]
     )
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("few_rows")
+def test_lesions_of_a_real_shape_are_made_and_two_rows_with_one_branch_fit_it_once(site: Site, tmp_path: Path) -> None:
+    bar = np.zeros((30, 30, 30), dtype=np.float32)
+    bar[5:25, 12:16, 12:16] = 1
+    (tmp_path / "shapes" / "stroke").mkdir(parents=True)
+    write_nifti(tmp_path / "shapes" / "stroke" / "sub-1_lesion.nii.gz", bar, Geometry((30, 30, 30), np.eye(4)))
+    rows = (
+        MethodRow(name="one", methods=("dae",), presets=("dae-tiny",)),
+        MethodRow(name="both", methods=("dae", "zatlas"), presets=("dae-tiny", "zatlas-tiny")),
+    )
+    protocol = small_protocol(
+        artefacts=None, seeds=(0,), lesions=Lesions(volumes_ml=(2.0,), contrasts=(3.0,), shapes=("real",)), methods=rows
+    )
+    data = site.data | {"lesion-shapes": tmp_path / "shapes"}
+    run_benchmark(protocol, data, tmp_path / "out")
+    found = figures(tmp_path / "out")
+    assert found["both", "real-lesion-bright-2ml-c3", "refused"]["value"] == "0"
+    assert len(list((tmp_path / "out" / "work" / "branches").glob("dae-*"))) == protocol.folds

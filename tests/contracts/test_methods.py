@@ -13,7 +13,8 @@ from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.errors import ModelError
 from anomri.methods import METHODS, load_method, load_preset
-from anomri.methods.method import Config, Method
+from anomri.methods.method import Config, FitReport, Method
+from anomri.training.holdout import set_apart
 from synthetic import GRID, prepared_population, with_lesion
 
 SEED = 3
@@ -28,6 +29,7 @@ class Fitted:
     kind: type[Method]
     normals: list[Prepared]
     before: list[bytes]
+    report: FitReport
     others: list[Prepared] = field(default_factory=lambda: prepared_population(4, seed=2))
 
 
@@ -44,8 +46,8 @@ def fitted(request: pytest.FixtureRequest) -> Fitted:
     normals = prepared_population(10, seed=1)
     before = [content(p) for p in normals]
     method = kind(preset.config)
-    method.fit(normals, seed=SEED, fabric=None, resume=None)
-    return Fitted(preset.config, method, kind, normals, before)
+    report = method.fit(normals, seed=SEED, fabric=None, resume=None)
+    return Fitted(preset.config, method, kind, normals, before, report)
 
 
 def content(prepared: Prepared) -> bytes:
@@ -74,6 +76,20 @@ def test_every_preset_of_the_table_builds_its_method(name, preset):
     assert isinstance(content.config, method.config_type)
     assert content.claim
     assert type(content.config).model_validate_json(content.config.model_dump_json()) == content.config
+
+
+def test_a_network_reads_the_normals_that_it_held_out(fitted):
+    readings = fitted.report.held_out
+    if not hasattr(fitted.config, "holdout"):
+        assert readings == ()
+        return
+    _, held = set_apart(fitted.normals, fitted.config.holdout, seed=SEED)
+    assert len(readings) == len(held) >= 3
+    for reading, scan in zip(readings, held, strict=True):
+        assert np.isfinite(reading.score)
+        now = fitted.method.examine(scan, seed=SEED)
+        if now.expected is not None:
+            np.testing.assert_array_equal(reading.expected, now.expected)
 
 
 def test_the_same_seed_gives_the_same_reading(fitted):

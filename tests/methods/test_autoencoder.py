@@ -307,7 +307,7 @@ def test_the_order_of_the_training_scans_does_not_matter() -> None:
 def test_scans_of_one_subject_stay_on_one_side() -> None:
     scans = [head(n, subject=f"sub-{n // 2}") for n in range(10)]
     report = Autoencoder(tiny(epochs=1)).fit(scans, seed=1, fabric=None, resume=None)
-    assert "trained on 6 scans, measured on 4" in report.notes[0]
+    assert "trained on 4 scans, measured on 6" in report.notes[0]
 
 
 def test_a_fit_that_was_resumed_is_the_same(tmp_path: Path) -> None:
@@ -378,12 +378,12 @@ def test_a_scan_on_another_grid_is_refused(method: Autoencoder) -> None:
 
 def test_a_grid_that_cuts_the_region_is_refused() -> None:
     with pytest.raises(ModelError, match="outside the"):
-        Autoencoder(tiny(grid=(16, 32, 32))).fit([head(n) for n in range(4)], seed=0, fabric=None, resume=None)
+        Autoencoder(tiny(grid=(16, 32, 32))).fit([head(n) for n in range(5)], seed=0, fabric=None, resume=None)
 
 
 def test_too_few_subjects_are_refused() -> None:
     with pytest.raises(CalibrationError, match="too few"):
-        Autoencoder(tiny()).fit([head(n) for n in range(3)], seed=0, fabric=None, resume=None)
+        Autoencoder(tiny()).fit([head(n) for n in range(4)], seed=0, fabric=None, resume=None)
 
 
 def test_an_unfitted_method_says_so() -> None:

@@ -107,7 +107,7 @@ def test_the_noise_joins_neighbouring_slices_and_not_distant_places() -> None:
 
 def numbered(context: int = 1) -> tuple[DAE, Prepared]:
     """A scan whose every voxel says where it lies, and a method that knows its grid."""
-    method = fitted(tiny(context=context, epochs=1, steps_per_epoch=1), 4)
+    method = fitted(tiny(context=context, epochs=1, steps_per_epoch=1), 5)
     one = prepared_population(1, seed=3)[0]
     where = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
     voxels = np.where(one.inside.mask, where, np.float32(0.0))
@@ -142,7 +142,7 @@ def test_noise_is_added_in_the_brain_alone_and_the_middle_slice_is_the_answer(co
 
 @pytest.mark.parametrize(("varied", "low", "high"), [(0.0, 0.2, 0.2), (1.0, 0.1, 0.3)])
 def test_the_noise_is_as_strong_as_set(varied: float, low: float, high: float) -> None:
-    method = fitted(tiny(epochs=1, steps_per_epoch=1, varied=varied, noise_sd=0.2), 4)
+    method = fitted(tiny(epochs=1, steps_per_epoch=1, varied=varied, noise_sd=0.2), 5)
     person = prepared_population(1, seed=3)[0]
     brain = person.inside.mask[:, :, 16]
     strengths = []
@@ -254,7 +254,7 @@ def test_the_map_counts_spreads_of_the_smoothed_residual_in_either_direction(met
 def test_mean_and_spread_are_those_of_the_held_out_residuals() -> None:
     normals = prepared_population(9, seed=1)
     method = DAE(tiny(smooth_mm=0.0, spread_sigma_voxels=0.0, holdout=0.4))
-    method.fit(normals, seed=0, fabric=None, resume=None)
+    report = method.fit(normals, seed=0, fabric=None, resume=None)
     normals = sorted(normals, key=lambda p: p.scan.scan_id)
     held = [normals[n] for n in hold_out([p.subject for p in normals], 0.4, seed=0)[1]]
     assert len(held) == 4
@@ -266,6 +266,13 @@ def test_mean_and_spread_are_those_of_the_held_out_residuals() -> None:
     unfloored = sd > 0.5 * np.median(sd)
     np.testing.assert_allclose(state["spread.sd"][everywhere][unfloored], sd[unfloored], rtol=1e-4)
     assert state["spread.sd"].min() > 0
+    for n, reading in enumerate(report.held_out):
+        # By the three others, whose spread the fourth one is not in.
+        others = np.delete(residuals, n, axis=0)[:, everywhere]
+        z = np.abs(residuals[n][everywhere] - others.mean(axis=0)) / others.std(axis=0, ddof=1)
+        sure = others.std(axis=0, ddof=1) > 0.5 * np.median(others.std(axis=0, ddof=1))
+        np.testing.assert_allclose(reading.map[everywhere][sure], z[sure], rtol=1e-3, atol=1e-3)
+    assert len(report.held_out) == len(held)
 
 
 @pytest.mark.parametrize("count", [1, 100, 10**6])
@@ -344,11 +351,11 @@ def on_grid(person: Prepared, shape: tuple[int, int, int]) -> Prepared:
 
 
 def test_sides_that_8_does_not_divide_are_padded() -> None:
-    people = [on_grid(p, (29, 37, 20)) for p in prepared_population(5, seed=1)]
+    people = [on_grid(p, (29, 37, 20)) for p in prepared_population(6, seed=1)]
     method = DAE(tiny(epochs=1, steps_per_epoch=3))
-    method.fit(people[:4], seed=0, fabric=None, resume=None)
-    reading = method.examine(people[4], seed=0)
-    assert np.array_equal(np.isfinite(reading.map), people[4].region.mask)
+    method.fit(people[:5], seed=0, fabric=None, resume=None)
+    reading = method.examine(people[5], seed=0)
+    assert np.array_equal(np.isfinite(reading.map), people[5].region.mask)
 
 
 def test_single_slices_are_read_alone() -> None:
@@ -407,7 +414,7 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
 
 def test_more_scans_do_not_make_a_training_longer() -> None:
     config = tiny(epochs=3, steps_per_epoch=2)
-    for count in (4, 7):
+    for count in (5, 7):
         report = DAE(config).fit(prepared_population(count, seed=1), seed=0, fabric=None, resume=None)
         assert len(report.curves["train_loss"]) == len(report.curves["validation_loss"]) == 3
 
@@ -425,7 +432,7 @@ def test_training_takes_noise_away() -> None:
 def test_scans_of_one_subject_stay_on_one_side() -> None:
     scans = [dataclasses.replace(p, subject=f"sub-{n // 2}") for n, p in enumerate(prepared_population(10, seed=1))]
     report = DAE(tiny(epochs=1, steps_per_epoch=1)).fit(scans, seed=1, fabric=None, resume=None)
-    assert "trained on 6 scans, measured on 4" in report.notes[0]
+    assert "trained on 4 scans, measured on 6" in report.notes[0]
 
 
 # State
@@ -471,7 +478,7 @@ def test_a_scan_on_another_grid_is_refused(method: DAE, person: Prepared) -> Non
 
 def test_too_few_subjects_are_refused() -> None:
     with pytest.raises(CalibrationError, match="too few"):
-        DAE(tiny()).fit(prepared_population(3, seed=1), seed=0, fabric=None, resume=None)
+        DAE(tiny()).fit(prepared_population(4, seed=1), seed=0, fabric=None, resume=None)
 
 
 def test_an_unfitted_method_says_so(person: Prepared) -> None:

@@ -45,7 +45,8 @@ def test_the_scaling_of_a_branch_without_a_network_rests_on_every_scan_unseen(tm
     kept = {"seed": 0, "fabric": None, "folder": tmp_path, "recipe_sha256": "r"}
     fitted = fit_branches(specs, normals, **kept)
     assert sorted(name for name, _ in judged) == sorted(p.scan.scan_id for p in normals)
-    assert seen[id(fitted.methods["zatlas"])][1] == {p.subject for p in normals}
+    everyone = {p.subject for p in normals}
+    assert sum(subjects == everyone for _, subjects in seen.values()) == 1
     logs = np.log([reading.score for _, reading in judged])
     scaling = fitted.scalings["zatlas"]
     assert scaling.location == pytest.approx(logs.mean())
@@ -68,8 +69,12 @@ def test_the_scaling_of_a_network_costs_no_further_training(tmp_path, monkeypatc
     monkeypatch.setattr(Autoencoder, "fit", fit)
     normals = population()
     fitted = fit_branches(specs, normals, seed=0, fabric=None, folder=tmp_path, recipe_sha256="r")
-    assert [len(subjects) for subjects in trained] == [8]
+    assert [len(subjects) for subjects in trained] == [10]
     assert set(fitted.scalings) == {"autoencoder", "baseline-volume"}
+    # The same branch of another model, and alone, is the one that stands there.
+    alone = fit_branches(specs[:1], normals, seed=0, fabric=None, folder=tmp_path, recipe_sha256="r")
+    assert len(trained) == 1
+    assert alone.folders["autoencoder"] == fitted.folders["autoencoder"]
 
 
 def population():

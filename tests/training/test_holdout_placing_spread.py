@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anomri.core.prepared import Prepared
+from anomri.core.reading import Reading
 from anomri.errors import InputError
-from anomri.training.holdout import fingerprints, hold_out, set_apart
+from anomri.training.holdout import fingerprints, hold_out, read_by_the_others, set_apart
 from anomri.training.placing import place_centred
 from anomri.training.spread import SMALLEST_SPREAD, position_wise_spread
 from synthetic import prepared_population, with_lesion
@@ -17,7 +22,7 @@ SIDE = st.integers(1, 9)
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=4, max_size=20), st.integers(0, 5), st.floats(0.05, 0.4))
 def test_a_subject_is_on_one_side(subjects: list[str], seed: int, share: float) -> None:
-    if len(set(subjects)) < 4:
+    if len(set(subjects)) < 5:
         with pytest.raises(InputError, match="too few"):
             hold_out(subjects, share, seed=seed)
         return
@@ -25,7 +30,20 @@ def test_a_subject_is_on_one_side(subjects: list[str], seed: int, share: float) 
     assert sorted(kept + out) == list(range(len(subjects)))
     names = {subjects[n] for n in out}
     assert names.isdisjoint({subjects[n] for n in kept})
-    assert len(names) == max(2, round(share * len(set(subjects))))
+    assert len(names) == max(3, round(share * len(set(subjects))))
+
+
+def test_each_held_out_scan_is_read_by_statistics_of_the_other_subjects() -> None:
+    scans = [replace(p, subject=s) for p, s in zip(prepared_population(5, seed=1), "aabcd", strict=True)]
+    values = [1.0, 2.0, 4.0, 8.0, 16.0]
+    known: list[float] = []
+
+    def measure(_scans: Sequence[Prepared], seen: Sequence[float]) -> None:
+        known[:] = seen
+
+    readings = read_by_the_others(scans, values, measure, lambda _scan, own: Reading(own / sum(known)))
+    assert [r.score for r in readings] == [1 / 28, 2 / 28, 4 / 27, 8 / 23, 16 / 15]
+    assert known == values
 
 
 def test_the_choice_does_not_hang_on_the_order() -> None:
@@ -44,7 +62,7 @@ def test_scans_are_set_apart_whatever_their_order() -> None:
     assert ids == [[p.scan.scan_id for p in part] for part in again]
     assert all(part == sorted(part) for part in ids)
     assert sorted(ids[0] + ids[1]) == sorted(p.scan.scan_id for p in scans)
-    assert len(held_out) == 2
+    assert len(held_out) == 3
 
 
 def test_fingerprints_tell_other_voxels_and_not_another_order() -> None:

@@ -78,7 +78,7 @@ def prepare_cases(
     folder.mkdir(parents=True, exist_ok=True)
     digests = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in {case.path for case in cases}}
     keys = {case.case_id: _key(case, digests, recipe) for case in cases}
-    clean = {case.path: _key(replace(case, defect=None, truth=None), digests, recipe) for case in cases}
+    clean = {case.path: _key(replace(case, defect=None, truth=None, outline=None), digests, recipe) for case in cases}
     found: dict[str, Ready] = {}
     for simulated in (False, True):
         tasks = [

@@ -139,11 +139,11 @@ def fit_and_score(
 
 
 def _train(job: Job) -> None:
-    specs, train, folder = _planned(job)
+    specs, train, _ = _planned(job)
     scans = [load_ready(r) for r in train]
-    _fitted(job, specs, scans, folder)
+    _fitted(job, specs, scans)
     if job.normals is not None:
-        for _ in _inner_fits(job, specs, train, scans, folder):
+        for _ in _inner_fits(job, specs, train, scans):
             pass
 
 
@@ -152,8 +152,8 @@ def _run(job: Job) -> Scored:
     kept = folder / f"scores-{_tests(job, specs)}.json"
     if not kept.is_file():
         scans = [load_ready(r) for r in train]
-        fitted, fit = _fitted(job, specs, scans, folder)
-        calibration = [] if job.normals is None else _out_of_fold(job, specs, train, scans, folder)
+        fitted, fit = _fitted(job, specs, scans)
+        calibration = [] if job.normals is None else _out_of_fold(job, specs, train, scans)
         _score(job, fitted, scans, kept, fit, calibration)
     known = json.loads(kept.read_text())
     maps = kept.with_suffix(".safetensors")
@@ -168,9 +168,9 @@ def _run(job: Job) -> Scored:
 
 
 def _planned(job: Job) -> tuple[tuple[BranchSpec, ...], tuple[Ready, ...], Path]:
-    """What to fit, on which scans, and the folder its weights and scores are kept in."""
+    """What to fit, on which scans, and the folder its scores are kept in."""
     specs, train = job.row.specs(), _drawn(job)
-    return specs, train, job.folder / "fits" / f"{_slug(job.row.methods)}-{_key(job, specs, train)}"
+    return specs, train, job.folder / "scores" / f"{_slug(job.row.methods)}-{_key(job, specs, train)}"
 
 
 def _slug(methods: Sequence[str]) -> str:
@@ -212,20 +212,21 @@ class _FitCost:
     peak_mb: float
 
 
-def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared], folder: Path) -> tuple[Fitted, _FitCost]:
+def _fitted(job: Job, specs: Sequence[BranchSpec], train: Sequence[Prepared]) -> tuple[Fitted, _FitCost]:
+    """The model of a row. A branch that another row has fitted on the same scans is not fitted again."""
     fabric = None
     if any(entry_of(spec.method).needs_torch for spec in specs):
         from anomri.training.fabric import make_fabric  # brings torch
 
         fabric = make_fabric("auto")
-    cost = folder / "fit.json"
-    start, peak = time.perf_counter(), PeakMemory()
+    folder, peak = job.folder / "branches", PeakMemory()
     fitted = fit_branches(specs, train, seed=job.seed, fabric=fabric, folder=folder, recipe_sha256=job.recipe_sha256)
-    if not cost.is_file():
-        write_json(cost, {"fit_s": time.perf_counter() - start, "peak_mb": _or_none(peak.mb())})
-    known = json.loads(cost.read_text())
-    # A fit of an earlier version may not know its own peak.
-    return fitted, _FitCost(float(known["fit_s"]), _number(known.get("peak_mb")))
+    now, peaks = _or_none(peak.mb()), []
+    for branch in fitted.folders.values():
+        if not (branch / "peak.json").is_file():
+            write_json(branch / "peak.json", {"peak_mb": now})
+        peaks.append(_number(json.loads((branch / "peak.json").read_text())["peak_mb"]))
+    return fitted, _FitCost(fitted.fit_s, float(np.max(peaks)))
 
 
 def _or_none(value: float) -> float | None:
@@ -238,12 +239,12 @@ def _number(value: float | None) -> float:
 
 
 def _out_of_fold(
-    job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared], folder: Path
+    job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared]
 ) -> list[float]:
     """What `anomri fit` calibrates on: each training scan scored by a model of the others."""
     return [
         fitted.read(scan, seed=job.seed).score
-        for fitted, held in _inner_fits(job, specs, train, scans, folder)
+        for fitted, held in _inner_fits(job, specs, train, scans)
         for scan in held
     ]
 
@@ -259,7 +260,7 @@ def _inner_splits(job: Job, subjects: Sequence[str]) -> list[tuple[list[int], li
 
 
 def _inner_fits(
-    job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared], folder: Path
+    job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready], scans: Sequence[Prepared]
 ) -> Iterator[tuple[Fitted, list[Prepared]]]:
     """Models of a part of the training scans, each with those that it has not seen.
 
@@ -273,9 +274,9 @@ def _inner_fits(
         raise CalibrationError(
             "one normal subject cannot train and calibrate", remedy="Give normals of 2 or more.", code="too_few_normals"
         )
-    for fold, (rest, held) in enumerate(_inner_splits(job, subjects)):
+    for rest, held in _inner_splits(job, subjects):
         verify_apart([train[i] for i in rest], [train[i] for i in held])
-        fitted, _ = _fitted(job, specs, [scans[i] for i in rest], folder / f"inner-{fold}")
+        fitted, _ = _fitted(job, specs, [scans[i] for i in rest])
         yield fitted, [scans[i] for i in held]
 
 
@@ -301,6 +302,7 @@ def _score(
         scores[name] = reading.score
         if job.maps and reading.map is not None and (ready.truth is not None or not ready.case.abnormal):
             maps[name] = reading.map[prepared.region.mask]
+    kept.parent.mkdir(parents=True, exist_ok=True)
     if maps:
         write_bytes(kept.with_suffix(".safetensors"), save_tensors(maps))
     judged = max(1, len(scores) - len(refused))

@@ -30,7 +30,7 @@ from anomri.core.score import mean_of_top_fraction
 from anomri.errors import ModelError
 from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import fingerprints, held_out_loss, set_apart
+from anomri.training.holdout import fingerprints, held_out_loss, read_by_the_others, set_apart
 from anomri.training.loop import Batch, Batches, cosine_decay, train
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
@@ -93,7 +93,7 @@ class AutoencoderConfig(Config):
     spread_sigma_voxels: float = Field(default=2.0, ge=0.0, le=50.0)
     score: Literal["mean", "top"] = "mean"
     top_fraction: float = Field(default=0.01, gt=0.0, le=1.0)
-    least_normals: int = Field(default=4, ge=4)
+    least_normals: int = Field(default=5, ge=5)
 
     @model_validator(mode="after")
     def _sides_can_be_halved(self) -> AutoencoderConfig:
@@ -280,14 +280,15 @@ class Autoencoder:
             settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
         self._network = network
-        self._measure(held_out)
+        expected = [self._expect(each) for each in held_out]
+        readings = read_by_the_others(held_out, expected, self._measure, self._reading)
         notes = (f"trained on {len(trained)} scans, measured on {len(held_out)}; best epoch {training.best_epoch}",)
-        return FitReport(training.curves, training.elapsed_s, notes + training.notes)
+        return FitReport(training.curves, training.elapsed_s, notes + training.notes, readings)
 
-    def _measure(self, held_out: Sequence[Prepared]) -> None:
+    def _measure(self, held_out: Sequence[Prepared], expected: Sequence[FloatMap]) -> None:
         """Threshold and spread, from scans that trained no weight."""
-        config = self._config
-        errors = [median_error(each.scan.voxels, self._expect(each), config.median_voxels) for each in held_out]
+        config, pairs = self._config, zip(held_out, expected, strict=True)
+        errors = [median_error(each.scan.voxels, own, config.median_voxels) for each, own in pairs]
         regions = [each.region.mask for each in held_out]
         if config.spread:
             self._spread = position_wise_spread(errors, regions, sigma_voxels=config.spread_sigma_voxels)
@@ -301,7 +302,10 @@ class Autoencoder:
         """The post-processed error of one scan; `expected` is what the network reproduced."""
         self._fitted()
         require_grid(prepared, self._shape, self._sides(), method="the autoencoder")
-        config, region, expected = self._config, prepared.region.mask, self._expect(prepared)
+        return self._reading(prepared, self._expect(prepared))
+
+    def _reading(self, prepared: Prepared, expected: FloatMap) -> Reading:
+        config, region = self._config, prepared.region.mask
         values = self._standardise(median_error(prepared.scan.voxels, expected, config.median_voxels))
         if config.erosion_voxels:
             inner = ndimage.binary_erosion(region, iterations=config.erosion_voxels)

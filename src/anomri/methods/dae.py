@@ -34,7 +34,7 @@ from anomri.core.score import mean_of_top_voxels, smooth_inside
 from anomri.errors import ModelError
 from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import fingerprints, held_out_loss, set_apart
+from anomri.training.holdout import fingerprints, held_out_loss, read_by_the_others, set_apart
 from anomri.training.loop import Batch, Batches, cosine_decay, train
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
@@ -93,7 +93,7 @@ class DAEConfig(Config):
     smooth_mm: float = Field(default=2.0, ge=0.0, le=50.0)
     spread_sigma_voxels: float = Field(default=2.0, ge=0.0, le=50.0)
     top_voxels: int = Field(default=100, ge=1)
-    least_normals: int = Field(default=4, ge=4)
+    least_normals: int = Field(default=5, ge=5)
 
 
 # Noise
@@ -259,11 +259,16 @@ class DAE:
             settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
         self._network = network
-        residuals = [self._residual(each, self._expect(each)) for each in held_out]
-        regions = [each.region.mask for each in held_out]
-        self._spread = position_wise_spread(residuals, regions, sigma_voxels=config.spread_sigma_voxels)
+        expected = [self._expect(each) for each in held_out]
+        readings = read_by_the_others(held_out, expected, self._measure, self._reading)
         notes = (f"trained on {len(trained)} scans, measured on {len(held_out)}; best epoch {training.best_epoch}",)
-        return FitReport(training.curves, training.elapsed_s, notes + training.notes)
+        return FitReport(training.curves, training.elapsed_s, notes + training.notes, readings)
+
+    def _measure(self, held_out: Sequence[Prepared], expected: Sequence[FloatMap]) -> None:
+        """How large a residual is usual at each voxel, from scans that trained no weight."""
+        residuals = [self._residual(*pair) for pair in zip(held_out, expected, strict=True)]
+        regions = [each.region.mask for each in held_out]
+        self._spread = position_wise_spread(residuals, regions, sigma_voxels=self._config.spread_sigma_voxels)
 
     def _noisy(
         self, samples: Sequence[tuple[Prepared, int]], draws: Sequence[np.random.Generator], *, flip: bool
@@ -292,7 +297,10 @@ class DAE:
         """
         self._fitted()
         require_grid(prepared, self._shape, self._sides(), method="the denoising autoencoder")
-        region, expected = prepared.region.mask, self._expect(prepared)
+        return self._reading(prepared, self._expect(prepared))
+
+    def _reading(self, prepared: Prepared, expected: FloatMap) -> Reading:
+        region = prepared.region.mask
         values = self._standardise(self._residual(prepared, expected))
         score = mean_of_top_voxels(values[region], self._config.top_voxels)
         outside = np.float32(np.nan)

@@ -64,11 +64,14 @@ class FitReport:
     curves : by name (``train_loss``, ``validation_loss``), one number an epoch or step.
     elapsed_s : wall time of the training.
     notes : what the user should know.
+    held_out : readings of the normals that a network was not trained on, each by statistics of the other subjects among
+        them; empty for a method that learns from all its normals.
     """
 
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     elapsed_s: float = 0.0
     notes: tuple[str, ...] = ()
+    held_out: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

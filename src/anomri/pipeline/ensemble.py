@@ -1,15 +1,16 @@
 """Fitting one or several branches on normals, and the constants that make their scores comparable.
 
 The constants of a branch come from normals that it had not seen. A branch that is fitted in seconds is fitted once more
-without each fifth of the subjects, and all of them give its constants; a network is trained once, without a fifth, and
-that fifth gives them. Applying the constants is a pure function in `models.fusion`; nothing here sees a scan that will
-be scored.
+without each fifth of the subjects, and all of them give its constants; a network keeps a fifth out of its own training,
+and that fifth gives them. Applying the constants is a pure function in `models.fusion`; nothing here sees a scan that
+will be scored.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from safetensors.numpy import save as save_tensors
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
-from anomri.datasets.splits import folds_by_subject, hold_out_by_subject
+from anomri.datasets.splits import folds_by_subject
 from anomri.io.write import write_bytes, write_json
 from anomri.methods import Method, entry_of, load_method
 from anomri.models.fusion import Scaling, fused_reading, measure_scaling
@@ -32,18 +33,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Fitted", "fewest_to_learn_from", "fit_branches"]
 
-_HOLD_OUT_SHARE = 0.2
 _INNER_FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fitted:
-    """Fitted branches with their scalings and training curves, by branch name."""
+    """Fitted branches with their scalings and training curves, by branch name.
+
+    `folders` hold what is kept of each branch; `fit_s` is the wall time all their fits took, whenever that was.
+    """
 
     methods: Mapping[str, Method]
     scalings: Mapping[str, Scaling]
     curves: Mapping[str, Mapping[str, Sequence[float]]]
     notes: tuple[str, ...]
+    folders: Mapping[str, Path]
+    fit_s: float
 
     def read(self, prepared: Prepared, *, seed: int) -> Reading:
         """The fused reading of one scan."""
@@ -59,6 +64,8 @@ class _Branch:
     scaling: Scaling | None
     curves: Mapping[str, Sequence[float]]
     notes: tuple[str, ...]
+    folder: Path
+    fit_s: float
 
 
 def fit_branches(
@@ -76,8 +83,8 @@ def fit_branches(
     Parameters
     ----------
     prepared : scans of normal subjects.
-    folder : weights and checkpoints; a branch whose weights stand there for the same scans, recipe, settings and
-        version of the method is not fitted again.
+    folder : each branch keeps its weights and checkpoints in a folder of its own there, named by the scans, recipe,
+        settings and version of the method. What stands there is not fitted again, for whichever model it was made.
     scalings : constants for several branches where they are known; they are measured where they are not.
 
     Returns
@@ -95,6 +102,8 @@ def fit_branches(
         scalings=own if scalings is None else scalings,
         curves={name: branch.curves for name, branch in found.items()},
         notes=tuple(f"{name}: {note}" for name, branch in found.items() for note in branch.notes),
+        folders={name: branch.folder for name, branch in found.items()},
+        fit_s=sum(branch.fit_s for branch in found.values()),
     )
 
 
@@ -105,15 +114,13 @@ def fewest_to_learn_from(spec: BranchSpec, subjects: Sequence[str], *, seed: int
     ------
     CalibrationError : too few subjects to keep any from it.
     """
-    if alone:
+    if alone or entry_of(spec.method).needs_torch:
         return len(subjects)
-    return min(held.count(False) for held in _inner_splits(spec, subjects, seed))
+    return min(held.count(False) for held in _inner_splits(subjects, seed))
 
 
-def _inner_splits(spec: BranchSpec, subjects: Sequence[str], seed: int) -> list[tuple[bool, ...]]:
+def _inner_splits(subjects: Sequence[str], seed: int) -> list[tuple[bool, ...]]:
     """Which scans each inner fit of a branch does not see."""
-    if entry_of(spec.method).needs_torch:
-        return [hold_out_by_subject(subjects, _HOLD_OUT_SHARE, seed=seed)]
     folds = folds_by_subject(subjects, _INNER_FOLDS, seed=seed)
     return [tuple(fold == number for fold in folds) for number in range(_INNER_FOLDS)]
 
@@ -128,57 +135,52 @@ def _fit_or_restore(
     *,
     measured: bool,
 ) -> _Branch:
-    weights, record = folder / f"{spec.name}.safetensors", folder / f"{spec.name}.json"
-    key = _key(spec, prepared, seed, recipe_sha256, measured=measured)
-    if record.is_file() and weights.is_file():
-        known = json.loads(record.read_text())
-        if known["key"] == key:
-            scaling = None if known["scaling"] is None else Scaling.model_validate(known["scaling"])
-            method = load_method(spec.method).restore(spec.config, load_file(weights))
-            return _Branch(method, scaling, known["curves"], tuple(known["notes"]))
-    folder.mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)  # a kill between the two files must not leave a record with other weights
-    # A training goes on under other settings of the reading: its key leaves them out.
-    resume = folder / f"{spec.name}-{_key(spec, prepared, seed, recipe_sha256, measured=False)[:12]}"
-    branch = _fit(spec, prepared, seed, fabric, resume, measured=measured)
-    write_bytes(weights, save_tensors({n: np.ascontiguousarray(a) for n, a in branch.method.state().items()}))
-    scaling_said = None if branch.scaling is None else branch.scaling.model_dump()
-    write_json(record, {"key": key, "scaling": scaling_said, "curves": branch.curves, "notes": list(branch.notes)})
-    return branch
-
-
-def _fit(
-    spec: BranchSpec, prepared: Sequence[Prepared], seed: int, fabric: Fabric | None, resume: Path, *, measured: bool
-) -> _Branch:
     network = entry_of(spec.method).needs_torch
-    splits = _inner_splits(spec, [p.subject for p in prepared], seed) if measured else []
-    train = _parts(prepared, splits[0])[0] if measured and network else prepared
-    method = load_method(spec.method)(spec.config)
-    report = method.fit(train, seed=seed, fabric=fabric, resume=resume if network else None)
-    scores, peaks = [], []
-    for split in splits:
+    key = _key(spec, prepared, seed, recipe_sha256)
+    own = folder / f"{spec.method}-{key[:24]}"
+    # What the reading alone hangs on decides a scaling, and nothing of the weights.
+    read = hashlib.sha256(spec.config.model_dump_json().encode()).hexdigest()[:12]
+    weights, record, scaled = own / "weights.safetensors", own / "fit.json", own / f"scaling-{read}.json"
+    if not (record.is_file() and (scaled.is_file() or not measured)):
+        own.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        method = load_method(spec.method)(spec.config)
+        report = method.fit(prepared, seed=seed, fabric=fabric, resume=own / "training" if network else None)
+        fit_s = report.elapsed_s if network else time.perf_counter() - start
+        curves = {name: [float(v) for v in curve] for name, curve in report.curves.items()}
+        if measured:
+            write_json(scaled, _scaling(report.held_out or _out_of_fold(spec, prepared, seed)).model_dump())
+        if not record.is_file():
+            write_bytes(weights, save_tensors({n: np.ascontiguousarray(a) for n, a in method.state().items()}))
+            write_json(record, {"curves": curves, "notes": list(report.notes), "fit_s": fit_s})
+    known = json.loads(record.read_text())
+    method = load_method(spec.method).restore(spec.config, load_file(weights))
+    scaling = Scaling.model_validate_json(scaled.read_text()) if measured else None
+    return _Branch(method, scaling, known["curves"], tuple(known["notes"]), own, known["fit_s"])
+
+
+def _out_of_fold(spec: BranchSpec, prepared: Sequence[Prepared], seed: int) -> list[Reading]:
+    """Each scan read by a branch fitted without its fold."""
+    readings = []
+    for split in _inner_splits([p.subject for p in prepared], seed):
         rest, held = _parts(prepared, split)
-        inner = method
-        if not network:
-            inner = load_method(spec.method)(spec.config)
-            inner.fit(rest, seed=seed, fabric=None, resume=None)
-        for each in held:
-            reading = inner.examine(each, seed=seed)
-            scores.append(reading.score)
-            if reading.map is not None:
-                peaks.append(np.nanmax(reading.map))
-    scaling = None
-    if measured:
-        scaling = measure_scaling(np.array(scores), np.array(peaks) if len(peaks) == len(scores) else None)
-    return _Branch(method, scaling, {n: [float(v) for v in c] for n, c in report.curves.items()}, report.notes)
+        inner = load_method(spec.method)(spec.config)
+        inner.fit(rest, seed=seed, fabric=None, resume=None)
+        readings += [inner.examine(each, seed=seed) for each in held]
+    return readings
 
 
-def _key(spec: BranchSpec, prepared: Sequence[Prepared], seed: int, recipe_sha256: str, *, measured: bool) -> str:
-    """Digest of all that decides a branch: who a scan is of decides the splits; scalings hang on the reading, too."""
-    method = f"{spec.method} {load_method(spec.method).version} {measured}"
+def _scaling(readings: Sequence[Reading]) -> Scaling:
+    peaks = [float(np.nanmax(reading.map)) for reading in readings if reading.map is not None]
+    scores = np.array([reading.score for reading in readings])
+    return measure_scaling(scores, np.array(peaks) if len(peaks) == len(readings) else None)
+
+
+def _key(spec: BranchSpec, prepared: Sequence[Prepared], seed: int, recipe_sha256: str) -> str:
+    """Digest of all that decides a branch; who a scan is of decides the splits."""
+    method = f"{spec.method} {load_method(spec.method).version}"
     scans = sorted(f"{p.scan.source.image_sha256} {p.subject} {sorted(p.covariates.items())}" for p in prepared)
-    settings = spec.config.model_dump(mode="json") if measured else spec.config.of_fit()
-    parts = [method, json.dumps(settings), str(seed), recipe_sha256, *scans]
+    parts = [method, json.dumps(spec.config.of_fit()), str(seed), recipe_sha256, *scans]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -117,12 +117,10 @@ def test_scores_are_shares_that_do_not_hang_on_the_grid_around_the_brain(method:
 
 
 def test_the_published_path_and_the_fast_one_agree_where_both_look(method: IterMask) -> None:
-    rebuild, voxels = method._rebuilder(OTHER, None, 0)
-    fast = method._shrunk(rebuild, voxels)
+    _, _, fast = method._shrunk(OTHER, None, 0)
     slow = IterMask(tiny(path="published"))
     slow._network, slow._shape, slow._spacing_mm = method._network, method._shape, method._spacing_mm
-    rebuild, voxels = slow._rebuilder(OTHER, None, 0)
-    full = slow._shrunk(rebuild, voxels)
+    rebuild, _, full = slow._shrunk(OTHER, None, 0)
     assert rebuild.count == method._config.steps
     assert fast.taus[0] == full.taus[0]
     # Where thresholds are found; before that τ is small and few passes are made.

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from anomri.methods.itermask.refine import Shrunk, coarse_to_fine, refine, shrin
 from anomri.methods.method import Config, FitReport, require_normals
 from anomri.metrics.slope import Found, SlopeRule, normal_slope, pick_threshold
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import fingerprints, held_out_loss, set_apart
+from anomri.training.holdout import fingerprints, held_out_loss, read_by_the_others, set_apart
 from anomri.training.loop import Batch, Batches, train
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
@@ -73,6 +73,14 @@ class Refined:
     found: Found
     grew: bool
     passes: int
+
+
+class _PhaseA(NamedTuple):
+    """Phase A of a volume or slice of V voxels, which γ has no part in."""
+
+    rebuild: Rebuilder
+    voxels: int
+    shrunk: Shrunk
 
 
 class IterMask:
@@ -137,14 +145,19 @@ class IterMask:
             settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
         self._network = network.eval()
-        curves = [self._shrunk(*self._rebuilder(each, z, seed)).taus for each, z in held]
-        gamma = normal_slope(curves, self._rule(), share=config.normal_share, quantile=config.normal_quantile)
-        self._gamma = float(np.float32(gamma))
+        shrunk = [[self._shrunk(each, z, seed) for z in self._levels(each)] for each in held_out]
+        readings = read_by_the_others(held_out, shrunk, self._measure, self._reading)
         notes = (
             f"trained on {len(trained)} scans, γ = {self._gamma:.3g} from {len(held_out)}; "
             f"best epoch {training.best_epoch}",
         )
-        return FitReport(training.curves, training.elapsed_s, notes + training.notes)
+        return FitReport(training.curves, training.elapsed_s, notes + training.notes, readings)
+
+    def _measure(self, _held_out: Sequence[Prepared], shrunk: Sequence[Sequence[_PhaseA]]) -> None:
+        """γ, from the curves of scans that trained no weight."""
+        config, curves = self._config, [part.shrunk.taus for own in shrunk for part in own]
+        gamma = normal_slope(curves, self._rule(), share=config.normal_share, quantile=config.normal_quantile)
+        self._gamma = float(np.float32(gamma))
 
     def _loss(self, network: nn.Module, batch: Batch) -> Tensor:
         seen, clean, hidden = batch
@@ -159,11 +172,14 @@ class IterMask:
     def examine(self, prepared: Prepared, *, seed: int) -> Reading:
         """The error of the last pass as the map; ``mask`` (the final one) and ``shown`` are named maps."""
         require_grid(prepared, self._shape, self._sides(), method="itermask")
+        return self._reading(prepared, [self._shrunk(prepared, z, seed) for z in self._levels(prepared)])
+
+    def _reading(self, prepared: Prepared, shrunk: Sequence[_PhaseA]) -> Reading:
         config, region, brain = self._config, prepared.region.mask, prepared.inside.mask
         error, mask, shown, healed = (np.zeros(self._shape, dtype=np.float32) for _ in range(4))
         parts = []
-        for z in self._levels(prepared):
-            part = self.refined(prepared, z, seed=seed)
+        for z, phase_a in zip(self._levels(prepared), shrunk, strict=True):
+            part = self._refined(prepared, z, phase_a)
             for values, whole in ((part.errors, error), (part.mask, mask), (part.shown, shown), (part.rebuilt, healed)):
                 place_centred(values.astype(np.float32), _at(whole, z))
             parts.append(part)
@@ -194,9 +210,11 @@ class IterMask:
 
     def refined(self, prepared: Prepared, z: int | None, *, seed: int) -> Refined:
         """Both phases of a volume (`z` None) or of one axial slice: what `examine` makes its reading of."""
-        rebuild, voxels = self._rebuilder(prepared, z, seed)
+        return self._refined(prepared, z, self._shrunk(prepared, z, seed))
+
+    def _refined(self, prepared: Prepared, z: int | None, phase_a: _PhaseA) -> Refined:
+        rebuild, voxels, shrunk = phase_a
         brain = self._brain(prepared, z)
-        shrunk = self._shrunk(rebuild, voxels)
         found = pick_threshold(shrunk.taus, self._rule())
         mask, grew = np.zeros(voxels, dtype=bool), False
         if found.threshold is None:
@@ -215,11 +233,12 @@ class IterMask:
             passes=rebuild.count,
         )
 
-    def _shrunk(self, rebuild: Rebuilder, voxels: int) -> Shrunk:
+    def _shrunk(self, prepared: Prepared, z: int | None, seed: int) -> _PhaseA:
+        """What needs no γ."""
+        rebuild, voxels = self._rebuilder(prepared, z, seed)
         steps = self._config.steps
-        return shrink(
-            rebuild, voxels, steps=steps, passes=coarse_to_fine(steps) if self._config.path == "fast" else None
-        )
+        passes = coarse_to_fine(steps) if self._config.path == "fast" else None
+        return _PhaseA(rebuild, voxels, shrink(rebuild, voxels, steps=steps, passes=passes))
 
     def _rule(self) -> SlopeRule:
         return SlopeRule(self._gamma, self._config.limit, self._config.least_r2)

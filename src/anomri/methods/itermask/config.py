@@ -69,7 +69,7 @@ class IterMaskConfig(Config):
     score: Literal["final_mask_size", "mean_error", "top"] = "final_mask_size"
     top_fraction: float = Field(default=0.002, gt=0.0, le=1.0)
     holdout: float = Field(default=0.2, gt=0.0, lt=1.0)
-    least_normals: int = Field(default=4, ge=4)
+    least_normals: int = Field(default=5, ge=5)
 
     @model_validator(mode="after")
     def _sides_can_be_halved(self) -> IterMaskConfig:

@@ -42,7 +42,7 @@ from anomri.methods.tokens.slices import Slicing
 from anomri.methods.tokens.tokenizer import Tokenizer
 from anomri.methods.tokens.transformer import TokenTransformer
 from anomri.training.fabric import make_fabric
-from anomri.training.holdout import fingerprints, set_apart
+from anomri.training.holdout import fingerprints, read_by_the_others, set_apart
 from anomri.training.spread import position_wise_spread
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Tokens:
         transformer, third = fit_transformer(slices, held, tokenizer, config, course)
         self._networks = Networks(features, tokenizer, transformer)
         self.to(str(fabric.device))
-        self._measure(held_out, seed)
+        raw = [self._raw(each, seed) for each in held_out]
+        readings = read_by_the_others(held_out, raw, self._measure, self._reading)
         self.to("cpu")
         trainings = {"features": first, "tokenizer": second, "transformer": third}
         done = {name: training for name, training in trainings.items() if training is not None}
@@ -119,12 +120,12 @@ class Tokens:
                 f"trained on {len(trained)} scans, measured on {len(held_out)}",
                 *(f"{name}: {note}" for name, t in done.items() for note in t.notes),
             ),
+            readings,
         )
 
-    def _measure(self, held_out: Sequence[Prepared], seed: int) -> None:
+    def _measure(self, held_out: Sequence[Prepared], raw: Sequence[Raw]) -> None:
         """Usual size of both maps at every position, and the cuts of the union, from scans that trained no weight."""
         config, sigma = self._config, self._config.spread_sigma_voxels
-        raw = [self._raw(each, seed) for each in held_out]
         regions = [each.region.mask for each in held_out]
         nats = [r.surprisal for r in raw]
         self._spread = {"surprisal": position_wise_spread(nats, regions, sigma_voxels=sigma)}
@@ -142,10 +143,13 @@ class Tokens:
 
     def examine(self, prepared: Prepared, *, seed: int) -> Reading:
         """The fused map; surprisal and perceptual difference are named maps, the healed scan is what was expected."""
-        _, slicing = self._fitted()
+        self._fitted()
         self._check(prepared)
+        return self._reading(prepared, self._raw(prepared, seed))
+
+    def _reading(self, prepared: Prepared, raw: Raw) -> Reading:
+        _, slicing = self._fitted()
         config, region = self._config, prepared.region.mask
-        raw = self._raw(prepared, seed)
         named = {"surprisal": raw.surprisal}
         if raw.perceptual is not None:
             named["healing"] = raw.perceptual

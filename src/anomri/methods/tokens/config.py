@@ -136,7 +136,7 @@ class TokensConfig(Config):
     edge_erosion: int = Field(default=0, ge=0)
     score: Literal["top", "area", "sum", "clamped"] = "top"
     top_fraction: float = Field(default=0.002, gt=0.0, le=1.0)
-    least_normals: int = Field(default=4, ge=4)
+    least_normals: int = Field(default=5, ge=5)
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> TokensConfig:
