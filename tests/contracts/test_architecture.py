@@ -57,6 +57,8 @@ def test_the_contracts_hold(tree: Path):
         ("runs/planted.py", "import matplotlib.pyplot", "matplotlib and jinja2 only"),
         ("methods/planted.py", "from anomri.methods.zatlas import ZAtlas", "Methods never import one another"),
         ("methods/planted.py", "from anomri.simulate import lesions", "What corrupts for training"),
+        ("extraction/planted.py", "from anomri.simulate import anatomy", "What corrupts for training"),
+        ("extraction/planted.py", "from anomri.methods import method", "A layer imports only"),
         ("runs/planted.py", "from anomri import Scan", "Nobody inside imports from the one door"),
     ],
 )

@@ -11,6 +11,8 @@ import anomri
 SOURCE = Path(anomri.__file__).parent
 # What the two sides may both stand on: types, files, errors and measures, none of which changes an image.
 COMMON = {"anomri.core", "anomri.errors", "anomri.io", "anomri.metrics"}
+# Where networks and their training data are made.
+TRAINED = ("training", "methods", "extraction")
 # Shorter functions are alike because there is one way to write them.
 SHORTEST = 60
 
@@ -61,8 +63,8 @@ def functions(folder: str) -> dict[tuple[object, ...], str]:
     return found
 
 
-def test_neither_training_nor_methods_reach_the_simulators():
-    for folder in ("training", "methods"):
+def test_nothing_that_is_trained_reaches_the_simulators():
+    for folder in TRAINED:
         assert not {name for name in reachable(folder) if name.startswith("anomri.simulate")}
 
 
@@ -73,6 +75,6 @@ def test_the_simulators_stand_on_nothing_that_training_owns():
 
 def test_no_function_stands_on_both_sides():
     simulators = functions("simulate")
-    for folder in ("training", "methods"):
+    for folder in TRAINED:
         shared = [(where, simulators[code]) for code, where in functions(folder).items() if code in simulators]
         assert not shared

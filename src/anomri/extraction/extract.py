@@ -1,0 +1,94 @@
+"""From a head to its brain: what is already stripped passes, what is no brain is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomri.core.geometry import carry
+from anomri.core.region import Region
+from anomri.core.scan import Scan
+from anomri.errors import PreparationFailed
+from anomri.extraction.judge import measure_mask, verify_mask
+from anomri.extraction.locate import locate
+from anomri.extraction.outline import outline, template_outline
+from anomri.extraction.working import on_working_grid
+from anomri.preparation.itk import one_thread
+from anomri.preparation.mask import PLAUSIBLE_ML, stripped_mask
+
+__all__ = ["Extraction", "extract", "find_brain"]
+
+# A stripped scan has background around it.
+_LEAST_BACKGROUND = 0.1
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Extraction:
+    """A brain and how it was come by.
+
+    Parameters
+    ----------
+    brain : on the scan's grid.
+    stripped : the scan held nothing but the brain, which passed as it was.
+    measured : what the mask was judged by, see `judge.measure_mask`; empty where the scan was stripped.
+    """
+
+    brain: Region
+    stripped: bool
+    measured: Mapping[str, float]
+
+
+@one_thread()
+def extract(scan: Scan) -> Extraction:
+    """The brain of a scan.
+
+    Parameters
+    ----------
+    scan : a T1-weighted head with its axes as the header says, or one that was stripped before.
+
+    Returns
+    -------
+    The extraction; of a stripped scan the same region that preparation finds.
+
+    Raises
+    ------
+    PreparationFailed : no brain was found, or what was found cannot be one.
+    """
+    stripped = _if_stripped(scan)
+    if stripped is not None:
+        return Extraction(stripped, stripped=True, measured={})
+    brain, measured = find_brain(scan)
+    verify_mask(measured)
+    return Extraction(brain, stripped=False, measured=measured)
+
+
+def find_brain(scan: Scan) -> tuple[Region, dict[str, float]]:
+    """The brain of a head as found and what it measures, not yet judged.
+
+    Raises
+    ------
+    PreparationFailed : nothing was found.
+    """
+    values, geometry = on_working_grid(scan)
+    location = locate(values, geometry)
+    mask = outline(values, geometry, location)
+    if not mask.any():
+        raise PreparationFailed(
+            "no brain could be cut out of the head", remedy="Give a brain mask with --mask.", code="extraction"
+        )
+    measured = measure_mask(mask, geometry, location, template_outline(location, geometry))
+    fine: NDArray[np.bool_] = carry(mask.astype(np.float32), geometry, scan.geometry) > 0.5
+    return Region(fine, scan.geometry, "brain", "extraction"), measured
+
+
+def _if_stripped(scan: Scan) -> Region | None:
+    """The brain of a scan that has one value around one object of its size; None for any other."""
+    mask = stripped_mask(scan.voxels)
+    low, high = PLAUSIBLE_ML
+    volume_ml = float(mask.sum()) * scan.geometry.voxel_ml
+    if not low <= volume_ml <= high or 1.0 - float(mask.mean()) < _LEAST_BACKGROUND:
+        return None
+    return Region(mask, scan.geometry, "brain", "stripped_mask")

@@ -1,0 +1,108 @@
+"""The brain's outline from its place and from the values: tissue as bright as the brain's, cut off where it is thin.
+
+Made for T1-weighted heads, where fluid and bone around the brain are dark. Elsewhere the template's own outline at the
+place that was found is all there is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anomri.core.geometry import Geometry, carry
+from anomri.core.score import smooth_inside
+from anomri.extraction.locate import Location, brain_distance_mm
+from anomri.io.template import icbm_template
+from anomri.preparation.crop import box_of
+from anomri.preparation.head import largest
+
+__all__ = ["outline", "template_outline"]
+
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+# How far the brain may reach beyond the template's outline, and what of the template is brain for certain, mm.
+_BEYOND_MM, _CERTAIN_MM, _FAR_MM = 9.0, 6.0, np.float32(60.0)
+# Depth of the cortex below the template's outline, mm, and where tissue begins between dark and it.
+_CORTEX_MM, _TISSUE_BEGINS = (3.0, 12.0), 0.5
+# Smoothing of the brightness that is divided by, mm.
+_SHADING_MM = 20.0
+# Half the thickness of what ties the brain to the skull, the width of the sulci that are bridged, and the fluid around.
+_TIE_MM, _SULCUS_MM, _FLUID_MM = 3.0, 8.0, 1.0
+
+
+def template_outline(location: Location, geometry: Geometry) -> Mask:
+    """The template's brain where it was found."""
+    template = icbm_template()
+    return carry(template.brain.astype(np.float32), template.geometry, geometry, location.world) > 0.5
+
+
+def outline(values: FloatArray, geometry: Geometry, location: Location) -> Mask:
+    """The brain of a T1-weighted head.
+
+    Parameters
+    ----------
+    values : (X, Y, Z) ≥ 0 on an isotropic grid along the world's axes.
+
+    Returns
+    -------
+    (X, Y, Z) bool, in one piece and without holes.
+    """
+    distance = _distance_mm(location, geometry)
+    possible = distance < _BEYOND_MM
+    if not possible.any():
+        return possible
+    start, shape = box_of(possible, 0)
+    box = tuple(slice(first, first + size) for first, size in zip(start, shape, strict=True))
+    found = np.zeros(values.shape, dtype=bool)
+    found[box] = _outline(values[box], distance[box], geometry.spacing_mm[0])
+    return found
+
+
+def _outline(values: FloatArray, distance: FloatArray, spacing: float) -> Mask:
+    certain, possible = distance < -_CERTAIN_MM, distance < _BEYOND_MM
+    inside = distance < -_CORTEX_MM[0]
+    even = values / np.maximum(_spread(smooth_inside(values, inside, _SHADING_MM / spacing), inside), 1e-6)
+    cortex = float(np.median(even[inside & (distance > -_CORTEX_MM[1])]))
+    dark = float(np.percentile(even[possible & (distance > 0.0)], 10))
+    tissue = possible & (even > dark + _TISSUE_BEGINS * (cortex - dark))
+    core = _touching(_opened(tissue, _TIE_MM / spacing), certain)
+    core |= _grown(core, _TIE_MM / spacing) & tissue
+    wide = _SULCUS_MM / spacing
+    pad = int(wide) + 1
+    closed = ~_grown(~_grown(np.pad(core, pad), wide), wide)
+    whole = _grown(closed, _FLUID_MM / spacing)[pad:-pad, pad:-pad, pad:-pad]
+    return largest(ndimage.binary_fill_holes(whole & possible))
+
+
+def _distance_mm(location: Location, geometry: Geometry) -> FloatArray:
+    """Distance from the outline of the template's brain where it was found, mm; negative inside."""
+    template = icbm_template()
+    scale = np.float32(np.cbrt(np.linalg.det(location.world[:3, :3])))
+    # Beyond the template carried values fall to 0: counted from far away, that is outside.
+    near = np.clip(_FAR_MM - brain_distance_mm(), 0.0, None)
+    return scale * (_FAR_MM - carry(near, template.geometry, geometry, location.world))
+
+
+def _spread(level: FloatArray, inside: Mask) -> FloatArray:
+    """Every voxel outside gets the level of the nearest one inside."""
+    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    spread: FloatArray = level[tuple(nearest)]
+    return spread
+
+
+def _grown(mask: Mask, voxels: float) -> Mask:
+    grown: Mask = ndimage.distance_transform_edt(~mask) <= voxels
+    return grown
+
+
+def _opened(mask: Mask, voxels: float) -> Mask:
+    return _grown(ndimage.distance_transform_edt(mask) > voxels, voxels) & mask
+
+
+def _touching(mask: Mask, certain: Mask) -> Mask:
+    """The parts of a mask that reach into what is brain for certain."""
+    labels, _ = ndimage.label(mask)
+    wanted = np.unique(labels[certain])
+    return np.isin(labels, wanted[wanted > 0])
