@@ -150,7 +150,7 @@ def _vertex_mm(head: NDArray[np.bool_], geometry: Geometry) -> Matrix:
     wide = np.flatnonzero(section_cm2 > _LEAST_SECTION_CM2)
     if wide.size == 0:
         raise PreparationFailed(
-            "no head stands out from the background", remedy="Check the scan, or give a mask.", code="mask_empty"
+            "no head stands out from the background", remedy="Check the image, or give a mask.", code="mask_empty"
         )
     top = int(wide[-1])
     low = max(0, top - round(110.0 / geometry.spacing_mm[2]))
@@ -168,7 +168,7 @@ def _scaled(values: FloatArray, head: NDArray[np.bool_], geometry: Geometry, ver
     bright = float(np.percentile(values[deep], 98)) if deep.any() else 0.0
     if not bright > 0:
         raise PreparationFailed(
-            "no head stands out from the background", remedy="Check the scan, or give a mask.", code="mask_empty"
+            "no head stands out from the background", remedy="Check the image, or give a mask.", code="mask_empty"
         )
     scaled: FloatArray = np.clip(values / np.float32(bright), 0.0, 1.2).astype(np.float32)
     return scaled
