@@ -97,6 +97,22 @@ def test_sidecars_say_what_an_image_is(place):
     assert (said["anomaly_statmap"]["Scale"], said["anomaly_statmap"]["Method"]) == ("z", "fake")
 
 
+def test_what_a_further_branch_expected_is_an_image_of_the_scans_kind(results, tmp_path, files):
+    work, out = tmp_path / "work", tmp_path / "out"
+    out.mkdir()
+    shutil.copytree(results["fail"], work)
+    shutil.copy(work / str(GOOD) / "maps/expected.nii.gz", work / str(GOOD) / "maps/expected-dae-small.nii.gz")
+    lay_out(work, out, SETTINGS, sources={})
+    more = {f"{PLACE}_desc-expectedDaeSmall_T1w.{ending}" for ending in ("nii.gz", "json")}
+    assert set(files(out)) == PAGES | IMAGES | more
+    said = json.loads((out / f"{PLACE}_desc-expectedDaeSmall_T1w.json").read_text())
+    assert "dae-small" in said["Description"]
+    shutil.rmtree(work)
+    shutil.copytree(results["bad"], work)
+    lay_out(work, out, SETTINGS, sources={})
+    assert set(files(out)) == PAGES
+
+
 def test_an_unreadable_scan_takes_the_maps_of_an_earlier_result_with_it(place, files):
     place("fail")
     out = place("bad")

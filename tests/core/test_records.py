@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from anomri.core.geometry import Geometry
 from anomri.core.reading import Reading
 from anomri.core.region import Region
-from anomri.core.result import InputRecord, ModelRecord, Result, Thresholds
+from anomri.core.result import Finding, InputRecord, ModelRecord, Result, Thresholds
 from anomri.core.scan import Scan, Source
 from anomri.core.score import mean_of_top_fraction, mean_of_top_voxels, robust_centre_spread, smooth_inside
 from anomri.errors import InputError
@@ -159,3 +159,23 @@ def test_smoothing_inside_is_the_gaussian_mean_of_the_mask():
         weight = weight * np.tile(mask.ravel(), 3)
         expected = np.average(np.tile(values.ravel(), 3), weights=weight)
         assert smooth[voxel] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_result_from_before_findings_were_described_still_loads():
+    old = {"centroid_mm": [-20.4, 31.6, 5.0], "volume_mm3": 4321.0, "peak": 9.0, "mean": 7.0}
+    written = Result(**JUDGED).model_dump(mode="json") | {"findings": [old, {**old, "direction": None, "region": None}]}
+    bare, empty = Result.model_validate(written).findings
+    assert bare == empty
+    assert bare.side is bare.depth_mm is bare.tissue is bare.template_mm is bare.branch is None
+    said = "A region of 4.3 ml around (-20, 32, 5) mm departs from what the normals show there"
+    assert bare.sentence == said
+
+
+@pytest.mark.parametrize(
+    ("mm3", "said"), [(54.0, "0.054 ml"), (629.0, "0.63 ml"), (998.0, "1.0 ml"), (4849.0, "4.8 ml"), (11960.0, "12 ml")]
+)
+def test_a_finding_is_told_with_the_digits_its_size_has(mm3: float, said: str):
+    finding = Finding(
+        centroid_mm=(0, 0, 0), volume_mm3=mm3, peak=9.0, mean=7.0, direction="darker", region="on the left, deep"
+    )
+    assert finding.sentence == f"A region of {said} is darker than expected, on the left, deep"

@@ -8,6 +8,7 @@ import itertools
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,41 @@ def test_the_report_says_what_the_result_says(case: Case, written: Written):
         x, y, z = finding.centroid_mm
         np.testing.assert_allclose(centre, [-x, -y, z], atol=1e-3)
         assert case.outcome.heatmap.values[nearest_voxel(case, peak)] == np.float32(finding.peak)
+
+
+def described(case: Case, **changes: Any) -> Any:
+    """The first finding's group in the report of a result whose findings are described."""
+    result = case.outcome.result
+    first = result.findings[0].model_copy(update=changes)
+    findings = (first, *result.findings[1:])
+    objects = made(case, replace(case.outcome, result=result.model_copy(update={"findings": findings})))
+    buffer = io.BytesIO()
+    objects["report"].save_as(buffer, enforce_file_format=True)
+    buffer.seek(0)
+    return srread(buffer).content.get_volumetric_roi_measurement_groups()[0]
+
+
+@pytest.mark.parametrize(
+    ("side", "code"), [("left", "7771000"), ("right", "24028007"), ("midline", "261129000"), (None, None)]
+)
+def test_side_depth_and_direction_of_a_finding_are_coded(case: Case, side: str | None, code: str | None):
+    group = described(case, side=side, depth_mm=12.5, direction="darker", region="on a side, deep")
+    (site,) = group.finding_sites
+    assert site.value.value == "12738006"  # brain, SNOMED CT
+    coded = {"left": site.laterality, "right": site.laterality, "midline": site.topographical_modifier}.get(side)
+    assert (None if coded is None else coded.value) == code
+    assert (site.laterality is None) == (side in ("midline", None))
+    depths = {m.name.value: (m.value, m.unit.value) for m in group.get_measurements()}
+    assert depths["131197000"] == (12.5, "mm")
+    (said,) = [e.value.value for e in group.get_qualitative_evaluations() if e.name.value == "direction"]
+    assert said == "darker"
+    texts = [item.TextValue for item in group[0].ContentSequence if item.ValueType == "TEXT"]
+    assert any(text.endswith("is darker than expected, on a side, deep.") for text in texts)
+
+
+def test_a_finding_outside_a_brain_has_no_site(case: Case):
+    group = described(case, side="left", direction="brighter")
+    assert not group.finding_sites
 
 
 def test_what_the_report_refers_to_is_in_its_evidence(case: Case, written: Written):

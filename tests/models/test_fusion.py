@@ -16,6 +16,7 @@ from anomri.models.fusion import (
     fuse_maps,
     fuse_scores,
     fused_reading,
+    leading_branch,
     mean_scaling,
     measure_scaling,
     shares,
@@ -115,3 +116,36 @@ def test_two_maps_make_a_raw_one():
     values = np.array([[[1.0, 2.0]]], np.float32)
     readings = {name: Reading(score=2.0, map=values, map_scale="z") for name in SCALINGS}
     assert fused_reading(readings, SCALINGS).map_scale == "raw"
+
+
+def two_maps() -> dict[str, Reading]:
+    """Divided by 4 and 2 they are 2, 1 and 1, 3: "a" leads in the first voxel, "b" in the second."""
+    maps = {"a": [8.0, 4.0, np.nan], "b": [2.0, 6.0, np.nan]}
+    return {
+        name: Reading(score=2.0, map=np.array([[row]], np.float32), expected=np.full((1, 1, 3), i, np.float32))
+        for i, (name, row) in enumerate(maps.items())
+    }
+
+
+def test_the_leading_branch_is_the_one_whose_share_of_the_map_is_largest():
+    maps = {name: r.map for name, r in two_maps().items() if r.map is not None}
+    zero = np.array([0])
+
+    def leads(*columns: int) -> str:
+        at = np.array(columns)
+        return leading_branch(maps, SCALINGS, (zero.repeat(at.size), zero.repeat(at.size), at))
+
+    assert [leads(0), leads(1), leads(0, 1), leads(0, 0, 1)] == ["a", "b", "b", "a"]
+    assert leads(2) == "a"
+    assert leading_branch({"b": maps["b"]}, {}, (zero, zero, zero)) == "b"
+
+
+def test_the_expected_image_is_that_of_the_branch_that_leads_where_the_map_is_largest():
+    readings = two_maps()
+    fused = fused_reading(readings, SCALINGS)
+    # (2 + 1) / 2 and (1 + 3) / 2: the second voxel, where "b" leads.
+    assert fused.expected is readings["b"].expected
+    silent = {**readings, "b": Reading(score=2.0, map=readings["b"].map)}
+    assert fused_reading(silent, SCALINGS).expected is readings["a"].expected
+    unknown = {name: Reading(2.0, np.full((1, 1, 3), np.nan, np.float32), r.expected) for name, r in readings.items()}
+    assert fused_reading(unknown, SCALINGS).expected is readings["a"].expected

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from anomri import io
 from anomri.calibration import p_value
-from anomri.core.geometry import orientation_code
+from anomri.core.geometry import Geometry, apply_affine, orientation_code
 from anomri.core.outcome import Outcome
 from anomri.core.region import Region
 from anomri.core.scan import Scan
@@ -239,3 +239,41 @@ def test_a_model_without_calibration_judges_nobody(healthy, fitted_brains):
     bare = dataclasses.replace(fitted_brains.model, calibration=None)
     with pytest.raises(ModelError):
         score(healthy.scan, bare)
+
+
+def with_ball(scan: Scan, brain: np.ndarray, place: np.ndarray, value: float) -> Scan:
+    """Of 10 mm radius, in the scan's world."""
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in scan.geometry.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+    away = np.linalg.norm(apply_affine(scan.geometry.affine, index) - place, axis=1).reshape(scan.geometry.shape)
+    return dataclasses.replace(scan, voxels=np.where((away < 10.0) & brain, np.float32(value), scan.voxels))
+
+
+@pytest.mark.parametrize(("share", "direction"), [(2.5, "brighter"), (0.05, "darker")])
+def test_a_finding_says_what_it_is_like_however_the_scan_is_stored(healthy, fitted_brains, share, direction):
+    scan, brain = healthy.scan, healthy.brain
+    centre = apply_affine(scan.geometry.affine, np.argwhere(brain).astype(float)).mean(axis=0)
+    place = centre + np.array([-28.0, -10.0, 12.0])
+    scan = with_ball(scan, brain, place, share * float(np.median(scan.voxels[brain])))
+    # The atlas of ten made brains is a coarse one: almost half of its normals exceed the level that is used here.
+    result = score(scan, fitted_brains.model, alarm_rate=0.45).result
+    finding = result.findings[0]
+    assert np.linalg.norm(np.array(finding.centroid_mm) - place) < 6.0
+    assert (finding.direction, finding.side, finding.branch) == (direction, "left", "zatlas")
+    assert finding.depth_mm is not None
+    edge = apply_affine(scan.geometry.affine, np.argwhere(ndimage.binary_dilation(brain) & ~brain).astype(float))
+    nearest = np.linalg.norm(edge - np.array(finding.centroid_mm), axis=1).min()
+    assert finding.depth_mm == pytest.approx(nearest, abs=max(scan.geometry.spacing_mm))
+    assert finding.template_mm is not None
+    assert finding.template_mm[0] < -15.0
+    turn = np.diag([-1.0, 1.0, -1.0, 1.0])
+    turn[[0, 2], 3] = scan.geometry.shape[0] - 1, scan.geometry.shape[2] - 1
+    turned = Scan(
+        scan.voxels[::-1, :, ::-1].copy(),
+        Geometry(scan.geometry.shape, scan.geometry.affine @ turn),
+        scan.scan_id,
+        scan.source,
+        scan.sequence,
+    )
+    assert [f.sentence for f in score(turned, fitted_brains.model, alarm_rate=0.45).result.findings] == [
+        f.sentence for f in result.findings
+    ]

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,17 @@ def test_everything_comes_back(make_outcome: Make, tmp_path: Path) -> None:
     assert np.array_equal(back.brain.mask, outcome.brain.mask)
     assert np.array_equal(back.expected, outcome.expected, equal_nan=True)
     assert np.array_equal(back.maps["residual"], residual, equal_nan=True)
+
+
+def test_what_further_branches_expected_comes_back(make_outcome: Make, tmp_path: Path) -> None:
+    outcome = make_outcome()
+    assert outcome.expected is not None
+    further = (outcome.expected / 2).astype(np.float32)
+    outcome = replace(outcome, expected_by={"dae-small": further})
+    back = outcome_of(saved(outcome, tmp_path / "out"))
+    assert set(back.expected_by) == {"dae-small"}
+    assert not back.maps
+    assert np.array_equal(back.expected_by["dae-small"], further, equal_nan=True)
 
 
 def test_a_refused_scan_comes_back(make_refused: Callable[..., Result], tmp_path: Path) -> None:

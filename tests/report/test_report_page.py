@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from anomri.core.outcome import Outcome
-from anomri.core.result import Result
+from anomri.core.result import Finding, Result, TissueShares
 from anomri.report.page import scan_page
 
 Make = Callable[..., Outcome]
@@ -224,6 +224,59 @@ def test_a_finding_leads_to_its_voxel(make_outcome: Make) -> None:
     world = affine[:, :3] @ block + affine[:, 3]
     assert np.abs(world - np.array([24.0, -28.0, 20.0])).max() <= 4.0
     assert data["start"] == block.tolist()
+
+
+def found_section(html: str) -> str:
+    return html[html.index('<section aria-labelledby="findings">') : html.index('<section aria-labelledby="quality">')]
+
+
+def described(outcome: Outcome, **changes: Any) -> Finding:
+    fields = {
+        "direction": "brighter",
+        "side": "right",
+        "depth_mm": 20.4,
+        "region": "on the right, centred 20 mm below the surface, mostly white matter",
+        "tissue": TissueShares(csf=0.04, grey=0.25, white=0.71),
+        "template_mm": (23.0, -27.0, 21.0),
+        "branch": "zatlas",
+    }
+    return outcome.result.findings[0].model_copy(update={**fields, **changes})
+
+
+def test_a_finding_is_told_in_words_beside_three_pictures(make_outcome: Make) -> None:
+    finding = described(make_outcome())
+    section = found_section(scan_page(make_outcome(findings=(finding,))))
+    page = Page(section)
+    assert f"{finding.sentence}." in page.text
+    assert "is brighter than expected, on the right" in page.text
+    for words in ("23, −27, 21 mm (MNI)", "71 % white, 25 % grey, 4 % CSF", "zatlas"):
+        assert words in page.text, words
+    alts = [attributes["alt"] for tag, attributes in page.tags if tag == "img"]
+    titles = ("This scan", "Expected normal", "Heatmap over it")
+    assert alts == [f"{title}, axial slice around finding 1" for title in titles]
+    assert "<script" not in section
+
+
+def test_what_is_not_known_of_a_finding_is_left_out(make_outcome: Make) -> None:
+    text = Page(found_section(scan_page(make_outcome()))).text
+    assert "departs from what the normals show there" in text
+    assert "None" not in text
+    assert "MNI" not in text
+
+
+def test_the_first_three_findings_are_pictured_and_the_rest_listed(make_outcome: Make) -> None:
+    finding = described(make_outcome())
+    section = found_section(scan_page(make_outcome(findings=(finding,) * 5)))
+    assert len(re.findall("<img ", section)) == 9
+    assert section.count(finding.sentence) == 5
+    assert section.count("<tr>") == 3
+
+
+def test_without_images_a_finding_is_told_all_the_same(make_outcome: Make) -> None:
+    finding = described(make_outcome())
+    section = found_section(scan_page(Outcome(make_outcome(findings=(finding,)).result)))
+    assert finding.sentence in section
+    assert "<img " not in section
 
 
 @pytest.mark.parametrize("turn", [np.diag([-1.0, 1.0, 1.0]), np.diag([1.0, -1.0, -1.0])], ids=["LAS", "RPI"])

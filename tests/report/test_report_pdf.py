@@ -71,6 +71,17 @@ def test_it_says_verdict_reason_figures_findings_quality_and_model(make_outcome:
     assert outcome.result.model.sha256 in text
 
 
+def test_each_finding_is_told_in_words(make_outcome: Make, said: Said):
+    finding = (
+        make_outcome()
+        .result.findings[0]
+        .model_copy(update={"direction": "brighter", "region": "on the right, centred 20 mm below the surface"})
+    )
+    text = said(make_outcome(findings=(finding,)))
+    assert f"{finding.sentence}." in text
+    assert "Pictures: this scan, what was expected" in text
+
+
 def test_the_same_bytes_whatever_the_clock_and_the_users_style(make_outcome: Make):
     first = scan_pdf(make_outcome())
     assert b"CreationDate" not in first

@@ -35,6 +35,7 @@ For each scan, beside the entities of its own name:
 | `*_desc-brain_mask.nii.gz` | the brain |
 | `*_desc-brain_SUFFIX.nii.gz` | the scan inside the brain |
 | `*_desc-expected_SUFFIX.nii.gz` | what the model expected to see |
+| `*_desc-expectedBRANCH_SUFFIX.nii.gz` | what a further branch of the model expected, where a finding rests on it |
 | `*_desc-MAP_statmap.nii.gz` | further maps of the model |
 | `group_SUFFIX.tsv`, `.json`, `.html` | all scans at a glance, written by the group level |
 

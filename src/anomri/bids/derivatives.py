@@ -17,7 +17,7 @@ from anomri.bids.names import DATATYPE, RESULT_DESC, BidsName
 from anomri.core.result import Result
 from anomri.errors import InputError
 from anomri.io.names import shown
-from anomri.report.folder import LAYERS, Layers
+from anomri.report.folder import EXPECTED_BY, LAYERS, Layers
 from anomri.runs.save import RESULT, writing_to
 from anomri.runs.settings import Settings
 from anomri.runs.summary import finished
@@ -154,8 +154,7 @@ def _places(folder: Path, name: BidsName) -> dict[str, tuple[PurePosixPath, dict
     for path in sorted([*folder.glob(f"*{_ENDING}"), *folder.glob(f"maps/*{_ENDING}")]):
         file = path.relative_to(folder).as_posix()
         map_name = path.name.removesuffix(_ENDING)
-        further = (_label(map_name), _STATMAP, {"Description": f"The map {map_name} of the model."})
-        desc, suffix, said = _IMAGES.get(file, further)
+        desc, suffix, said = _IMAGES[file] if file in _IMAGES else _further(map_name)
         sidecar = {**said, "SpatialReference": "orig"}
         if file == "heatmap.nii.gz":
             layers = Layers.model_validate_json((folder / LAYERS).read_bytes())
@@ -165,6 +164,14 @@ def _places(folder: Path, name: BidsName) -> dict[str, tuple[PurePosixPath, dict
     if len(set(targets)) < len(targets):
         raise InputError("two maps would have the same name", remedy="Rename one.", code="map_name", scan=str(name))
     return places
+
+
+def _further(map_name: str) -> tuple[str, str | None, dict[str, Any]]:
+    """What `_IMAGES` says, of an image whose name depends on the model."""
+    if map_name.startswith(EXPECTED_BY):
+        said = f"What the branch {map_name.removeprefix(EXPECTED_BY)} expected to see, in prepared intensities."
+        return _label(map_name), None, {"SkullStripped": True, "Description": said}
+    return _label(map_name), _STATMAP, {"Description": f"The map {map_name} of the model."}
 
 
 def _label(map_name: str) -> str:
@@ -178,6 +185,7 @@ def _remove(out: Path, name: BidsName) -> None:
     stems = [(desc, suffix or name.suffix) for desc, suffix, _ in _IMAGES.values()]
     old = [out / name.derivative(desc, suffix, end) for desc, suffix in stems for end in (_ENDING, ".json")]
     old += (out / name.folder).glob(name.derivative("*", _STATMAP, ".*").name)
+    old += (out / name.folder).glob(name.derivative("expected*", name.suffix, ".*").name)
     old += [out / name.result(ending) for ending in _PAGES.values()]
     for path in old:
         path.unlink(missing_ok=True)

@@ -23,8 +23,10 @@ class Outcome:
     scan : the scan as read; None where it could not be read.
     heatmap : None where the scan was not scored or no branch localises.
     brain : the mask; None where there is none.
-    expected : what the model expected to see, in prepared intensities, `nan` outside the brain.
+    expected : what the model expected to see, in prepared intensities, `nan` outside the brain. Of several branches
+        that expect something it is the image of the one that contributes most where the heatmap is largest.
     maps : named maps of the branches, `nan` where nothing is known.
+    expected_by : what further branches expected, by their names, where they contribute most to a finding.
     """
 
     result: Result
@@ -33,3 +35,4 @@ class Outcome:
     brain: Region | None = None
     expected: FloatMap | None = None
     maps: dict[str, FloatMap] = field(default_factory=dict)
+    expected_by: dict[str, FloatMap] = field(default_factory=dict)

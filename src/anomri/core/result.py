@@ -16,6 +16,7 @@ __all__ = [
     "Result",
     "SliceScore",
     "Thresholds",
+    "TissueShares",
     "Verdict",
 ]
 
@@ -50,10 +51,22 @@ class ModelRecord(_Record):
     licence: str = ""
 
 
+class TissueShares(_Record):
+    """What an average brain has where a finding lies; the three add up to 1."""
+
+    csf: float
+    grey: float
+    white: float
+
+
 class Finding(_Record):
     """A connected part of the heatmap above a level that a healthy scan exceeds anywhere with probability ≤ α.
 
-    `centroid_mm` is in the scan's world (RAS, mm); `peak` and `mean` are on the heatmap's scale.
+    `centroid_mm` is in the scan's world (RAS, mm); `peak` and `mean` are on the heatmap's scale. `branch` is the one
+    that contributes most to the heatmap there, and `direction` is how the scan differs from what that branch expected.
+    `region` says in words where the finding lies: what `side`, `depth_mm` (of the centre, below the surface of the
+    brain's mask) and `tissue` (the template's) say in numbers. `template_mm` is the centre in the template's world.
+    What is not known is None.
     """
 
     centroid_mm: tuple[float, float, float]
@@ -62,6 +75,22 @@ class Finding(_Record):
     mean: float
     direction: Literal["darker", "brighter"] | None = None
     region: str | None = None
+    side: Literal["left", "right", "midline"] | None = None
+    depth_mm: float | None = None
+    tissue: TissueShares | None = None
+    template_mm: tuple[float, float, float] | None = None
+    branch: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """How large it is, darker or brighter, and where; without a full stop."""
+        ml = self.volume_mm3 / 1000.0
+        size = f"{ml:.0f}" if ml >= 9.95 else f"{ml:.1f}" if ml >= 0.995 else f"{ml:.2g}"
+        differs = f"is {self.direction} than expected" if self.direction else "departs from what the normals show there"
+        if self.region is not None:
+            return f"A region of {size} ml {differs}, {self.region}"
+        x, y, z = (round(c) for c in self.centroid_mm)
+        return f"A region of {size} ml around ({x}, {y}, {z}) mm {differs}"
 
 
 class MetricDeviation(_Record):

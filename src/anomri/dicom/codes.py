@@ -12,6 +12,9 @@ __all__ = ["coding_schemes", "own"]
 _SCHEME = "99ANOMRI"
 _MEANINGS = {
     "abnormality": "Abnormality, higher is more abnormal",
+    "brighter": "Brighter than expected",
+    "darker": "Darker than expected",
+    "direction": "Beside what was expected",
     "p-value": "Share of normal scans at least as abnormal",
     "peak": "Place of the largest abnormality",
     "robust-z": "Robust standard deviations above the median of normals",

@@ -14,6 +14,7 @@ from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
     DeviceObserverIdentifyingAttributes,
+    FindingSite,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -125,6 +126,14 @@ def _of_finding(
     algorithm: Any,
 ) -> Any:
     abnormality = own("abnormality")
+    measured = [
+        Measurement(codes.SCT.Volume, finding.volume_mm3, codes.UCUM.CubicMillimeter),
+        Measurement(abnormality, finding.peak, codes.UCUM.NoUnits, derivation=codes.SCT.Maximum),
+        Measurement(abnormality, finding.mean, codes.UCUM.NoUnits, derivation=codes.SCT.Mean),
+    ]
+    if finding.depth_mm is not None:
+        measured.append(Measurement(codes.SCT.Depth, finding.depth_mm, codes.UCUM.Millimeter))
+    said = [] if finding.direction is None else [QualitativeEvaluation(own("direction"), own(finding.direction))]
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=identity.uid("finding", number), identifier=f"finding {number}"),
         referenced_segment=ReferencedSegment(
@@ -135,11 +144,9 @@ def _of_finding(
         ),
         finding_type=own("unusual-place"),
         algorithm_id=algorithm,
-        measurements=[
-            Measurement(codes.SCT.Volume, finding.volume_mm3, codes.UCUM.CubicMillimeter),
-            Measurement(abnormality, finding.peak, codes.UCUM.NoUnits, derivation=codes.SCT.Maximum),
-            Measurement(abnormality, finding.mean, codes.UCUM.NoUnits, derivation=codes.SCT.Mean),
-        ],
+        finding_sites=_site(finding),
+        measurements=measured,
+        qualitative_evaluations=said,
     )
     frame = str(source.instances[0].FrameOfReferenceUID)
     for name, place in ((codes.DCM.Center, finding.centroid_mm), (own("peak"), peak_mm)):
@@ -152,13 +159,18 @@ def _of_finding(
                 relationship_type=RelationshipTypeValues.CONTAINS,
             )
         )
-    group[0].ContentSequence.extend(_comment(text) for text in _words(finding))
+    group[0].ContentSequence.append(_comment(f"{finding.sentence}."))
     return group
 
 
-def _words(finding: Finding) -> list[str]:
-    lies = [] if finding.region is None else [f"Lies in: {finding.region}"]
-    return lies + ([] if finding.direction is None else [f"{finding.direction.capitalize()} than expected"])
+def _site(finding: Finding) -> list[Any] | None:
+    """The brain, and its side; None for a finding elsewhere, which has no depth below the brain's surface."""
+    if finding.depth_mm is None:
+        return None
+    if finding.side == "midline":
+        return [FindingSite(codes.SCT.Brain, topographical_modifier=codes.SCT.Midline)]
+    sides = {"left": codes.SCT.Left, "right": codes.SCT.Right, None: None}
+    return [FindingSite(codes.SCT.Brain, laterality=sides[finding.side])]
 
 
 def _comment(text: str) -> Any:

@@ -18,7 +18,16 @@ from pydantic import BaseModel, ConfigDict
 from anomri.core.reading import FloatMap, Reading
 from anomri.errors import ModelError
 
-__all__ = ["Scaling", "fuse_maps", "fuse_scores", "fused_reading", "measure_scaling", "shares", "standardised"]
+__all__ = [
+    "Scaling",
+    "fuse_maps",
+    "fuse_scores",
+    "fused_reading",
+    "leading_branch",
+    "measure_scaling",
+    "shares",
+    "standardised",
+]
 
 _SMALLEST_SCORE = 1e-12
 
@@ -96,25 +105,56 @@ def fuse_maps(maps: Mapping[str, FloatMap], scalings: Mapping[str, Scaling]) -> 
         return None
     if len(maps) == 1:
         return next(iter(maps.values()))
-    parts = []
-    for name, values in maps.items():
-        peak = scalings[name].peak
-        if peak is None or peak <= 0:
-            raise ModelError(f"branch {name} has no scale for its map", remedy="Fit the model again.", code="scaling")
-        parts.append(values / peak)
-    fused: FloatMap = np.mean(parts, axis=0).astype(np.float32)
+    fused: FloatMap = np.mean([m / _peak(name, scalings) for name, m in maps.items()], axis=0).astype(np.float32)
     return fused
 
 
+def leading_branch(
+    maps: Mapping[str, FloatMap], scalings: Mapping[str, Scaling], at: tuple[NDArray[np.intp], ...]
+) -> str:
+    """The branch that contributes most to the fused map in the voxels `at`; the first of equals.
+
+    Parameters
+    ----------
+    maps : at least one, (X, Y, Z) each, `nan` where nothing was examined.
+    at : three arrays of indices.
+    """
+    if len(maps) == 1:
+        return next(iter(maps))
+    return max(maps, key=lambda name: float(np.nan_to_num(maps[name][at]).mean()) / _peak(name, scalings))
+
+
 def fused_reading(readings: Mapping[str, Reading], scalings: Mapping[str, Scaling]) -> Reading:
-    """The readings of all branches as one: fused score and map; the first branch's expected image; all named maps."""
+    """The readings of all branches as one: fused score and map; all named maps; one expected image.
+
+    Of several branches that expect something it is the image of the one that contributes most where the fused map is
+    largest.
+    """
     maps = {name: r.map for name, r in readings.items() if r.map is not None}
-    expected = next((r.expected for r in readings.values() if r.expected is not None), None)
+    fused = fuse_maps(maps, scalings)
     only = next(iter(maps)) if len(maps) == 1 else None
     return Reading(
         score=fuse_scores({name: r.score for name, r in readings.items()}, scalings),
-        map=fuse_maps(maps, scalings),
-        expected=expected,
+        map=fused,
+        expected=_expected(readings, scalings, fused),
         map_scale="raw" if only is None else readings[only].map_scale,
         maps={f"{name}-{key}": values for name, r in readings.items() for key, values in r.maps.items()},
     )
+
+
+def _expected(
+    readings: Mapping[str, Reading], scalings: Mapping[str, Scaling], fused: FloatMap | None
+) -> FloatMap | None:
+    expecting = {name: r for name, r in readings.items() if r.expected is not None}
+    maps = {name: r.map for name, r in expecting.items() if r.map is not None}
+    if fused is not None and maps and np.isfinite(fused).any():
+        largest = np.unravel_index(np.array([np.nanargmax(fused)]), fused.shape)
+        return expecting[leading_branch(maps, scalings, largest)].expected
+    return next((r.expected for r in expecting.values()), None)
+
+
+def _peak(name: str, scalings: Mapping[str, Scaling]) -> float:
+    peak = scalings[name].peak
+    if peak is None or peak <= 0:
+        raise ModelError(f"branch {name} has no scale for its map", remedy="Fit the model again.", code="scaling")
+    return peak

@@ -10,16 +10,17 @@ from numpy.typing import NDArray
 
 from anomri.calibration import Judgement
 from anomri.core.geometry import orientation_code
-from anomri.core.heatmap import Heatmap, findings_above, slice_scores
+from anomri.core.heatmap import Heatmap, slice_scores
 from anomri.core.outcome import Outcome
 from anomri.core.prepared import Prepared
 from anomri.core.reading import FloatMap, Reading
 from anomri.core.region import Region
-from anomri.core.result import Driver, InputRecord, Result, SliceScore, Verdict
+from anomri.core.result import Driver, Finding, InputRecord, Result, SliceScore, Verdict
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, PreparationFailed, about_scan
 from anomri.models import Model
 from anomri.models.fusion import fused_reading, shares, standardised
+from anomri.pipeline.findings import described_findings
 from anomri.pipeline.records import input_record, model_record, versions
 from anomri.pipeline.words import deviations, judged_reason, limits
 from anomri.preparation import prepare
@@ -98,14 +99,22 @@ def score(
             judgement, value = calibration.judge(fused.score, alarm_rate), fused.score
         heatmap, expected, maps = _home(prepared, fused, scan, model)
         clock.lap("heatmap")
+        level = judgement.thresholds.finding_level
+        findings: tuple[Finding, ...] = ()
+        if heatmap is not None and level is not None:
+            findings = described_findings(heatmap, level, prepared, model.recipe, readings, model.scalings)
+        clock.lap("findings")
         drivers = _drivers(model, readings, shares({n: r.score for n, r in readings.items()}, model.scalings), prepared)
         outcome = Outcome(
-            result=_result(scan, model, prepared, judgement, value, drivers, heatmap, full_head=not look.stripped),
+            result=_result(
+                scan, model, prepared, judgement, value, drivers, findings, heatmap, full_head=not look.stripped
+            ),
             scan=scan,
             heatmap=heatmap,
             brain=prepared.brain,
             expected=expected,
             maps=maps,
+            expected_by=_expected_by(prepared, fused, readings, findings),
         )
         clock.lap("judge")
         return outcome
@@ -198,6 +207,18 @@ def _home(
     return heatmap, expected, {name: undo(values) for name, values in fused.maps.items()}
 
 
+def _expected_by(
+    prepared: Prepared, fused: Reading, readings: Mapping[str, Reading], findings: tuple[Finding, ...]
+) -> dict[str, FloatMap]:
+    """What branches expected on which a finding rests and whose image is not that of the fused reading."""
+    named = {f.branch: readings[f.branch].expected for f in findings if f.branch is not None}
+    return {
+        name: prepared.history.undo(expected)
+        for name, expected in named.items()
+        if expected is not None and expected is not fused.expected
+    }
+
+
 def _drivers(
     model: Model, readings: Mapping[str, Reading], share: Mapping[str, float], prepared: Prepared
 ) -> tuple[Driver, ...]:
@@ -225,6 +246,7 @@ def _result(
     judgement: Judgement,
     value: float,
     drivers: tuple[Driver, ...],
+    findings: tuple[Finding, ...],
     heatmap: Heatmap | None,
     *,
     full_head: bool,
@@ -232,8 +254,6 @@ def _result(
     calibration = model.calibrated()
     in_training = scan.source.image_sha256 in {training.image_sha256 for training in model.card.training}
     in_calibration = calibration.in_training(scan.source.image_sha256) is not None
-    level = judgement.thresholds.finding_level
-    findings = () if heatmap is None or level is None else findings_above(heatmap, level)
     verdict: Verdict = "warn" if full_head and judgement.verdict == "fail" else judgement.verdict
     limiting = limits(
         judgement,

@@ -71,7 +71,8 @@ def judged_reason(
     if verdict != "pass":
         sentence = f"{_what(drivers, findings)}; overall it is {standing}."
     elif findings:
-        sentence = f"Overall nothing stands out: this scan is {standing}. {_where(findings[0])}, though."
+        place = findings[0].sentence
+        sentence = f"Overall nothing stands out: this scan is {standing}. All the same, {place[0].lower()}{place[1:]}."
     else:
         sentence = f"Nothing stands out: this scan is {standing}."
     if verdict != judgement.verdict:
@@ -126,7 +127,7 @@ def _what(drivers: tuple[Driver, ...], findings: tuple[Finding, ...]) -> str:
     if first.kind == "quality" and first.metrics:
         return _odd_quality(first.metrics[0])
     if findings:
-        return _where(findings[0])
+        return findings[0].sentence
     if first.kind == "quality":
         return f"As a whole the scan departs from the normals (by {first.branch}, which points at no place)"
     return "The brain departs from the normals in several places, none of them strong enough to point at"
@@ -138,11 +139,3 @@ def _odd_quality(metric: MetricDeviation) -> str:
     if metric.normal_low <= metric.value <= metric.normal_high:
         return f"The image quality is unlike the normals in its combination; nearest to the edge is {title}, {measured}"
     return f"The image quality is unlike the normals: {title} is {measured}, which usually means {metric.usually_means}"
-
-
-def _where(finding: Finding) -> str:
-    x, y, z = (round(c) for c in finding.centroid_mm)
-    return (
-        f"A region of {finding.volume_mm3 / 1000:.1f} ml around ({x}, {y}, {z}) mm departs from what the normals "
-        "show there"
-    )

@@ -24,6 +24,7 @@ __all__ = [
     "HeatRange",
     "Views",
     "blocks",
+    "expected_greys",
     "glance_of",
     "heat_range",
     "value_range",
@@ -153,12 +154,21 @@ def views_of(outcome: Outcome) -> Views | None:
     inside = np.asarray(grid.cut(mask), dtype=bool)
     scan = _greys(_float(grid.cut(outcome.scan.voxels)), inside)
     heat = None if outcome.heatmap is None else _float(grid.cut(outcome.heatmap.values))
-    expected = None
-    if outcome.expected is not None:
-        values = _float(grid.cut(outcome.expected))
-        # On disk what is unknown reads 0, in memory nan: both mean the same here.
-        expected = _greys_like(scan, np.nan_to_num(values), inside & np.isfinite(values) & (values != 0))
+    expected = None if outcome.expected is None else expected_greys(outcome.expected, grid, scan)
     return Views(grid=grid, scan=scan, heat=heat, expected=expected)
+
+
+def expected_greys(expected: Volume, grid: DisplayGrid, scan: Grey) -> Grey:
+    """An expected image as `Views` holds it.
+
+    Parameters
+    ----------
+    expected : (X, Y, Z) on the grid of the scan.
+    grid, scan : of the views; `scan` is 0 outside the brain.
+    """
+    values = _float(grid.cut(expected))
+    # On disk what is unknown reads 0, in memory nan: both mean the same here.
+    return _greys_like(scan, np.nan_to_num(values), (scan > 0) & np.isfinite(values) & (values != 0))
 
 
 def heat_range(heatmap: Heatmap, finding_level: float | None) -> HeatRange:

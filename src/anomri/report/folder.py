@@ -9,6 +9,7 @@
     maps/examined.nii.gz   where the method looked, 0 or 1
     maps/scan.nii.gz       the scan
     maps/expected.nii.gz   what the model expected to see, 0 outside the brain
+    maps/expected-BRANCH.nii.gz  the same of a further branch that a finding rests on
     maps/NAME.nii.gz       further maps of the branches, 0 where nothing was examined
 
 Images on disk are finite, because many viewers and readers are not prepared for anything else; `examined` and
@@ -35,9 +36,10 @@ from anomri.io.formats import read_image
 from anomri.io.guard import Image
 from anomri.io.names import shown
 
-__all__ = ["LAYERS", "Layers", "images_of", "layers_of", "outcome_of", "result_of"]
+__all__ = ["EXPECTED_BY", "LAYERS", "Layers", "images_of", "layers_of", "outcome_of", "result_of"]
 
 LAYERS = "maps/layers.json"
+EXPECTED_BY = "expected-"
 _OWN = frozenset({"heatmap", "mask", "examined", "scan", "expected"})
 _ENDING = ".nii.gz"
 
@@ -75,8 +77,10 @@ def images_of(outcome: Outcome) -> dict[str, tuple[NDArray[np.generic], Geometry
     images["maps/scan.nii.gz"] = (scan.voxels, scan.geometry)
     if outcome.expected is not None:
         images["maps/expected.nii.gz"] = (_zero_for_nan(outcome.expected), scan.geometry)
-    for name, values in outcome.maps.items():
-        if name in _OWN or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
+    further = {f"{EXPECTED_BY}{branch}": values for branch, values in outcome.expected_by.items()}
+    for name, values in [*outcome.maps.items(), *further.items()]:
+        taken = name in _OWN or f"maps/{name}.nii.gz" in images
+        if taken or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
             raise InputError(f"a map cannot be named {name!r}", remedy="Use letters, digits, - and _.", code="map_name")
         images[f"maps/{name}.nii.gz"] = (_zero_for_nan(values), scan.geometry)
     return images
@@ -111,7 +115,16 @@ def outcome_of(folder: Path) -> Outcome:
             heatmap=_heatmap(images, examined, folder / LAYERS),
             brain=brain,
             expected=None if expected is None else _known_inside(expected, brain),
-            maps={name: _known_inside(image, examined) for name, image in images.items() if name not in _OWN},
+            maps={
+                name: _known_inside(image, examined)
+                for name, image in images.items()
+                if name not in _OWN and not name.startswith(EXPECTED_BY)
+            },
+            expected_by={
+                name.removeprefix(EXPECTED_BY): _known_inside(image, brain)
+                for name, image in images.items()
+                if name.startswith(EXPECTED_BY)
+            },
         )
 
 

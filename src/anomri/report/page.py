@@ -13,12 +13,13 @@ from PIL import Image
 
 from anomri.core.geometry import apply_affine
 from anomri.core.outcome import Outcome
-from anomri.core.result import Finding, MetricDeviation, Result
+from anomri.core.result import MetricDeviation, Result
 from anomri.quality import METRICS
 from anomri.report import words
 from anomri.report.charts import branch_marks, distribution, metric_range, sparkline
 from anomri.report.colours import colour_table, signed_table
 from anomri.report.display import DisplayGrid, HeatRange, Views, glance_of, heat_range, views_of
+from anomri.report.findings import MOST, FindingView, finding_views
 from anomri.report.overlays import HEAT, Overlay, PackedMaps, pack_maps
 from anomri.report.render import render
 from anomri.report.volumes import BUDGET, Packed, pack
@@ -57,6 +58,9 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
     views = views_of(outcome)
     single_slice = views is not None and views.scan.shape[2] == 1
     heat = _heat_of(outcome, views)
+    seen = () if views is None or heat is None else finding_views(outcome, views, heat)
+    pictures = [_pictures(view) for view in seen]
+    budget -= sum(len(picture) for row in pictures for _, picture in row)
     packed = None if views is None else pack(views, heat, budget=budget)
     grid = None if packed is None else packed.grid
     scale = "" if outcome.heatmap is None else words.SCALE[outcome.heatmap.scale]
@@ -86,7 +90,16 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
         overlays=overlays,
         has_expected=views is not None and views.expected is not None,
         coarser="" if packed is None else f"{packed.coarser} {maps.remark}".strip(),
-        findings=[_finding_row(finding, grid) for finding in result.findings],
+        findings=[
+            {
+                "finding": finding,
+                "block": _block(grid, finding.centroid_mm),
+                "pictures": pictures[at] if at < len(pictures) else None,
+            }
+            for at, finding in enumerate(result.findings)
+        ],
+        most_findings=MOST,
+        about_findings=words.ABOUT_FINDINGS,
         peak=_peak(outcome, grid),
         unusual=_most_unusual(result),
         quality=_quality_rows(result),
@@ -145,8 +158,10 @@ def _viewer_data(
     }
 
 
-def _finding_row(finding: Finding, grid: DisplayGrid | None) -> dict[str, object]:
-    return {"finding": finding, "block": _block(grid, finding.centroid_mm)}
+def _pictures(view: FindingView) -> list[tuple[str, Markup]]:
+    """Titles and pictures of a finding, in order."""
+    expected = [] if view.expected is None else [("Expected normal", _png(view.expected))]
+    return [("This scan", _png(view.scan)), *expected, ("Heatmap over it", _png(view.map))]
 
 
 def _peak(outcome: Outcome, grid: DisplayGrid | None) -> _Peak | None:

@@ -14,6 +14,7 @@ from anomri.quality import METRICS
 from anomri.report.text import number, percent
 
 __all__ = [
+    "ABOUT_FINDINGS",
     "DISCLAIMER",
     "LOOKS_AT",
     "PICTURES",
@@ -68,6 +69,14 @@ SCALE = {
     "z": "z (standard deviations of normal scans)",
     "p": "p scale (higher is rarer in normal scans)",
 }
+
+# Of the pictures and words of findings, what they leave open.
+ABOUT_FINDINGS = (
+    "The size is that of the part above the level (outlined in the expected image), not that of a lesion. Darker or "
+    "brighter is the scan beside what the branch expected, on average over that part. Depth is that of the centre, "
+    "below the surface of the brain's mask. The tissue is what an average brain has there, after an affine "
+    "registration that leaves cortical folds some millimetres apart."
+)
 
 LOOKS_AT = {
     "local": "places in the image",

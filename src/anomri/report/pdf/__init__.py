@@ -10,6 +10,7 @@ from anomri.core.outcome import Outcome
 from anomri.core.result import Result
 from anomri.io.names import shown
 from anomri.report import words
+from anomri.report.display import views_of
 from anomri.report.pdf.layout import INK, LEFT, LINE, RIGHT, SOFT
 from anomri.report.pdf.verdict import among_normals, facts, verdict
 from anomri.report.pdf.where import findings, images
@@ -60,9 +61,10 @@ def _sheets(outcome: Outcome) -> list[Sheet]:
     y = verdict(first, 21.0, result)
     y = facts(first, y + 6.0, result)
     y = among_normals(first, y + 6.0, result)
-    y = images(first, y + 6.0, outcome)
+    views = views_of(outcome)
+    y = images(first, y + 6.0, outcome, views)
     if outcome.heatmap is not None:
-        y = findings(first, y + 6.0, result)
+        y = findings(first, y + 6.0, outcome, views)
     if not words.branches(result):
         model(first, limits(first, y + 8.0, result), result)
         return [first]

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from anomri.core.outcome import Outcome
-from anomri.core.result import Finding, Result
+from anomri.core.result import Finding
 from anomri.report import words
 from anomri.report.colours import colour_table
-from anomri.report.display import HeatRange, Views, glance_of, heat_range, views_of
+from anomri.report.display import HeatRange, Views, glance_of, heat_range
+from anomri.report.findings import FindingView, finding_views
 from anomri.report.pdf.layout import BOTTOM, INK, LEFT, LINE, RIGHT, SOFT, WIDTH, heading
 from anomri.report.planes import blend, planes_of, slice_at, strongest
-from anomri.report.sheet import Sheet, wrapped
+from anomri.report.sheet import Sheet
 from anomri.report.text import number
 
 __all__ = ["findings", "images"]
 
 
-def images(page: Sheet, y: float, outcome: Outcome) -> float:
+_PICTURE = 21.0
+
+
+def images(page: Sheet, y: float, outcome: Outcome, views: Views | None) -> float:
     """Three planes with the heatmap, or what there is to show; returns the y below them."""
     y = heading(page, y, "Where")
-    views = views_of(outcome)
     if views is None and outcome.scan is None:
         return page.paragraph(LEFT, y, WIDTH, "There is no image to show.", size=9.0, colour=SOFT)
     panel = 62.0
@@ -31,9 +32,7 @@ def images(page: Sheet, y: float, outcome: Outcome) -> float:
         _glance(page, y, panel, outcome)
         text = "Three axial slices, the patient's right on the left; there is no brain mask for this scan."
         return page.paragraph(LEFT, y + panel + 2.0, WIDTH, text, size=8.0, colour=SOFT)
-    limits = outcome.result.thresholds
-    level = None if limits is None else limits.finding_level
-    heat = None if outcome.heatmap is None else heat_range(outcome.heatmap, level)
+    heat = _heat_of(outcome)
     # Left and right of a picture are unknown.
     _planes(page, y, panel, views, heat, letters=outcome.result.input.format not in words.PICTURES)
     if heat is None:
@@ -92,9 +91,10 @@ def _glance(page: Sheet, top: float, panel: float, outcome: Outcome) -> None:
     page.picture(LEFT + (WIDTH - width) / 2.0, top + (panel - height) / 2.0, width, height, pixels)
 
 
-def findings(page: Sheet, y: float, result: Result) -> float:
-    """A table of the findings, as many as fit; returns the y below it."""
-    y = heading(page, y, "Findings")
+def findings(page: Sheet, y: float, outcome: Outcome, views: Views | None) -> float:
+    """What each finding is like, beside what was expected there; as many as fit. Returns the y below them."""
+    top, y = y, heading(page, y, "Findings")
+    result, heat = outcome.result, _heat_of(outcome)
     level = None if result.thresholds is None else result.thresholds.finding_level
     if not result.findings:
         if level is None:
@@ -102,35 +102,52 @@ def findings(page: Sheet, y: float, result: Result) -> float:
         else:
             text = f"No place of 50 mm³ exceeds {number(level)}, the level that a normal scan hardly exceeds anywhere."
         return page.paragraph(LEFT, y, WIDTH, text, size=9.0, colour=INK)
-    heads = ("", "Centre, from the scan's origin", "Volume", "Peak", "Mean", "")
-    most = max(1, int((BOTTOM - y - 12.0) / 6.2))
-    rows = [_finding_row(n, f) for n, f in enumerate(result.findings[:most], start=1)]
-    y = _table(page, y, (8.0, 70.0, 26.0, 22.0, 22.0, 28.0), heads, rows)
-    more = len(result.findings) - most
-    if more > 0:
-        y = page.paragraph(LEFT, y, WIDTH, f"{more} more stand in result.json.", size=8.0, colour=SOFT)
-    return y
-
-
-def _finding_row(at: int, finding: Finding) -> tuple[str, ...]:
-    x, y, z = finding.centroid_mm
-    sides = (("right", "left"), ("front", "back"), ("up", "down"))
-    place = ", ".join(f"{abs(v):.0f} mm {pair[v < 0]}" for v, pair in zip((x, y, z), sides, strict=True))
-    volume = f"{number(finding.volume_mm3 / 1000.0)} ml"
-    return str(at), place, volume, number(finding.peak), number(finding.mean), finding.region or finding.direction or ""
-
-
-def _table(
-    page: Sheet, y: float, widths: Sequence[float], heads: Sequence[str], rows: Sequence[Sequence[str]]
-) -> float:
-    for at, head in enumerate(heads):
-        page.text(LEFT + sum(widths[:at]), y, head, size=8.0, colour=SOFT)
-    y += 4.8
-    for row in rows:
+    seen = () if views is None or heat is None else finding_views(outcome, views, heat)
+    if seen and _fits(y):
+        told = "Pictures: this scan, what was expected with the finding's outline, the heatmap"
+        page.text(RIGHT, top + 1.0, told, size=8.0, colour=SOFT, align="right")
+    for at, finding in enumerate(result.findings):
+        pictured = at < len(seen) and _fits(y)
+        if not pictured and y + 14.0 > BOTTOM:
+            more = len(result.findings) - at
+            text = f"{more} more {'stands' if more == 1 else 'stand'} in result.json."
+            return page.paragraph(LEFT, y, WIDTH, text, size=8.0, colour=SOFT)
         page.line((LEFT, y), (RIGHT, y), colour=LINE)
-        for at, cell in enumerate(row):
-            fitting = wrapped(cell, widths[at] - 1.0, size=9.0)[0] if cell else ""
-            page.text(LEFT + sum(widths[:at]), y + 1.3, fitting, size=9.0, colour=INK)
-        y += 6.2
+        left = LEFT + _pictures(page, y + 1.5, seen[at]) if pictured else LEFT
+        end = _told(page, left, y + 1.6, at + 1, finding)
+        y = max(end, y + _PICTURE + 3.0) if pictured else end
     page.line((LEFT, y), (RIGHT, y), colour=LINE)
     return y + 2.0
+
+
+def _fits(y: float) -> bool:
+    return y + _PICTURE + 3.0 <= BOTTOM
+
+
+def _heat_of(outcome: Outcome) -> HeatRange | None:
+    limits = outcome.result.thresholds
+    level = None if limits is None else limits.finding_level
+    return None if outcome.heatmap is None else heat_range(outcome.heatmap, level)
+
+
+def _pictures(page: Sheet, y: float, view: FindingView) -> float:
+    """The scan, what was expected and the heatmap side by side; returns the width they take with a gap."""
+    x = LEFT
+    for pixels in (view.scan, view.expected, view.map):
+        if pixels is not None:
+            rows, columns = pixels.shape[:2]
+            width, height = _PICTURE * columns / max(rows, columns), _PICTURE * rows / max(rows, columns)
+            page.box(x, y, _PICTURE, _PICTURE, colour="#000000")
+            page.picture(x + (_PICTURE - width) / 2.0, y + (_PICTURE - height) / 2.0, width, height, pixels)
+            x += _PICTURE + 1.0
+    return x - LEFT + 4.0
+
+
+def _told(page: Sheet, left: float, y: float, at: int, finding: Finding) -> float:
+    width = RIGHT - left - 6.0
+    page.text(left, y, str(at), size=9.0, colour=SOFT)
+    y = page.paragraph(left + 6.0, y, width, f"{finding.sentence}.", size=9.0, colour=INK)
+    sides = (("right", "left"), ("front", "back"), ("up", "down"))
+    place = ", ".join(f"{abs(v):.0f} mm {pair[v < 0]}" for v, pair in zip(finding.centroid_mm, sides, strict=True))
+    numbers = f"Centre {place} of the scan's origin; peak {number(finding.peak)}, mean {number(finding.mean)}."
+    return page.paragraph(left + 6.0, y + 0.4, width, numbers, size=7.5, colour=SOFT) + 1.2
