@@ -99,6 +99,26 @@ def test_every_series_gets_its_row_and_stands_on_a_second_run(anomri, study, tmp
 
 
 @pytest.mark.slow
+def test_what_departs_from_a_protocol_reference_is_noted_in_the_result_and_another_one_needs_another_folder(
+    anomri, study, tmp_path, capsys
+):
+    protocol, out = tmp_path / "protocol.json", tmp_path / "out"
+    protocol.write_text('{"body_part": "BRAIN", "te_ms": [2.5, 3.5]}')
+    common = ("score", "-i", study, "-o", out, "--model", "demo-brain", "--jobs", 1)
+    assert anomri(*common, "--protocol", protocol) == 3
+    (result,) = (json.loads(path.read_text()) for path in out.glob("series-007*/result.json"))
+    assert "the header gives no TE; the protocol reference says 2.5–3.5 ms" in result["notes"]
+    assert "the header names no body part; the protocol reference says BRAIN" in result["notes"]
+    assert str(protocol) not in (out / "summary.csv").read_text()
+    capsys.readouterr()
+    assert anomri(*common) == 7
+    assert "protocol reference" in capsys.readouterr().err
+    protocol.write_text('{"te_ms": 3}')
+    assert anomri(*common, "--protocol", protocol) == 2
+    assert "te_ms" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 @pytest.mark.data
 def test_a_real_scan_scores_the_same_as_nifti_as_dicom_and_as_a_zip(shared_data, tmp_path):
     import anomri as package

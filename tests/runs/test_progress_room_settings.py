@@ -7,6 +7,7 @@ import pytest
 
 from anomri.core.result import ModelRecord
 from anomri.errors import EnvironmentProblem
+from anomri.io import ProtocolReference
 from anomri.runs import room
 from anomri.runs.progress import Bar, Lines, progress_on
 from anomri.runs.settings import Settings
@@ -85,8 +86,14 @@ def test_a_stamp_changes_with_all_that_a_result_depends_on():
         Settings.of(MODEL.model_copy(update={"sha256": "x"}), alarm_rate=0.05, keep="all").stamp(
             mask_sha256=None, covariates={}
         ),
+        Settings.of(MODEL, alarm_rate=0.05, keep="all", protocol=ProtocolReference()).stamp(
+            mask_sha256=None, covariates={}
+        ),
+        Settings.of(MODEL, alarm_rate=0.05, keep="all", protocol=ProtocolReference(te_ms=(1.0, 2.0))).stamp(
+            mask_sha256=None, covariates={}
+        ),
         settings.retry_stamp,
     }
-    assert len(stamps) == 7
+    assert len(stamps) == 9
     first = settings.stamp(mask_sha256=None, covariates={"age": 1.0, "sex": 0.0})
     assert first == settings.stamp(mask_sha256=None, covariates={"sex": 0.0, "age": 1.0})

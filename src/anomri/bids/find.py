@@ -12,7 +12,7 @@ from pathlib import Path
 from anomri.bids.ignore import read_ignored
 from anomri.bids.names import DATATYPE, BidsName
 from anomri.errors import InputError
-from anomri.io.names import bids_sequence, shown
+from anomri.io.names import shown
 
 __all__ = ["BidsScan", "find_scans", "made_for"]
 
@@ -39,8 +39,7 @@ def made_for(model: str) -> str:
     from anomri.models.folder import find_model
 
     card, _ = read_card(find_model(model))
-    stated = {bids_sequence(Path(scan.scan_id)) for scan in card.training}
-    suffix = next(iter(stated)) if len(stated) == 1 else None
+    suffix = card.sequence
     if suffix is None:
         raise InputError(
             f"the training scans of the model {card.name} have no BIDS names that state one contrast",

@@ -14,10 +14,19 @@ from anomri.errors import InputError
 
 if TYPE_CHECKING:
     from anomri.io.participants import Participants
+    from anomri.io.protocol import ProtocolReference
     from anomri.io.walk import Found
     from anomri.pipeline import FitInput
 
-__all__ = ["found_images", "normals", "refuse_output_among_inputs", "refuse_rate", "require_file", "table_of"]
+__all__ = [
+    "found_images",
+    "normals",
+    "protocol_of",
+    "refuse_output_among_inputs",
+    "refuse_rate",
+    "require_file",
+    "table_of",
+]
 
 
 def found_images(
@@ -88,6 +97,19 @@ def table_of(path: Path | None, found: Sequence[Found]) -> Participants | None:
     for note in table.notes_on([scan.scan_id for scan in found]):
         say(f"{shown(path)}: {note}", error=True)
     return table
+
+
+def protocol_of(path: Path | None) -> ProtocolReference | None:
+    """The reference that headers are compared with."""
+    from anomri.io.protocol import read_protocol
+
+    if path is None:
+        return None
+    require_file(path, "--protocol")
+    try:
+        return read_protocol(path)
+    except InputError as error:
+        raise typer.BadParameter(f"{path}: {error.cause}. {error.remedy}", param_hint="--protocol") from error
 
 
 def normals(inputs: Sequence[Path], *, include: str | None, participants: Path | None) -> tuple[FitInput, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anomri.cli.exits import FailOn, exit_code
-from anomri.cli.inputs import found_images, refuse_output_among_inputs, require_file, table_of
+from anomri.cli.inputs import found_images, protocol_of, refuse_output_among_inputs, require_file, table_of
 from anomri.cli.options import AlarmRate, AsJson, Device, DeviceOption, Include, Inputs, Jobs, More, ParticipantsFile
 from anomri.cli.terminal import say, say_json
 
@@ -35,6 +35,10 @@ def score(
     participants: ParticipantsFile = None,
     include: Include = None,
     alarm_rate: AlarmRate = None,
+    protocol: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="Ranges that DICOM headers should lie in; what departs becomes notes."),
+    ] = None,
     keep: Annotated[Kept, typer.Option(help="'summary' writes no images.")] = Kept.all,
     device: DeviceOption = Device.auto,
     jobs: Jobs = None,
@@ -67,6 +71,7 @@ def score(
         mask=mask,
         participants=table_of(participants, found),
         alarm_rate=alarm_rate,
+        protocol=protocol_of(protocol),
         keep=keep.value,
         device=device.value,
         jobs=jobs,

@@ -21,6 +21,7 @@ from anomri.io.nifti import is_nifti, read_nifti
 from anomri.io.npy import is_npy, is_npz, read_npy, read_npz
 from anomri.io.nrrd import is_nrrd, read_nrrd
 from anomri.io.picture import PICTURES, read_picture
+from anomri.io.protocol import ProtocolReference
 from anomri.io.stream import ByteStream, opened
 from anomri.io.walk import Found, find_images
 
@@ -63,6 +64,7 @@ def read(
     series: str | None = None,
     members: Sequence[str] = (),
     scan_id: str | None = None,
+    protocol: ProtocolReference | None = None,
     max_voxels: int = DEFAULT_MAX_VOXELS,
 ) -> Scan:
     """Read one scan, whatever its format, told by its content.
@@ -74,6 +76,7 @@ def read(
     members : the files of a DICOM series in the folder or archive, as `find_images` gives them; they are then not
         looked for.
     scan_id : name used in every output; made as by `find_images` where None.
+    protocol : how the scan should have been acquired; what departs from it becomes notes.
     max_voxels : a header that declares more is refused before anything is allocated.
 
     Returns
@@ -107,9 +110,10 @@ def read(
         else:
             image = read_image(path, max_voxels=max_voxels)
         note = check_signal(image.voxels)
-        notes = image.source.notes if note is None else (*image.source.notes, note)
-        source = replace(image.source, notes=notes)
         sequence = bids_sequence(path) if image.sequence is None else image.sequence
+        departures = () if protocol is None else protocol.departures(image.protocol, sequence)
+        notes = (*image.source.notes, *departures, *([] if note is None else [note]))
+        source = replace(image.source, notes=notes)
         return Scan(image.voxels, image.geometry, name, source, sequence=sequence)
 
 

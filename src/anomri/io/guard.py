@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from anomri.core.geometry import Geometry, apply_affine, orientation_code
 from anomri.core.scan import Source, image_sha256
 from anomri.errors import InputError
+
+if TYPE_CHECKING:
+    from anomri.io.dicom.protocol import Protocol
 
 __all__ = [
     "DEFAULT_MAX_VOXELS",
@@ -49,12 +53,14 @@ class Image:
     ----------
     voxels : (X, Y, Z) float32, finite, scaled.
     sequence : the contrast, where the file itself says it.
+    protocol : how it was acquired, where the file says it.
     """
 
     voxels: NDArray[np.float32]
     geometry: Geometry
     source: Source
     sequence: str | None = None
+    protocol: Protocol | None = None
 
 
 def image_of(

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from anomri.calibration import Calibration
 from anomri.errors import ModelError
+from anomri.io.names import bids_sequence
 from anomri.methods.method import Method, Placeable
 from anomri.models.fusion import Scaling
 from anomri.preparation import Recipe
@@ -86,6 +87,12 @@ class Card(_Record):
     age_range: tuple[float, float] | None = None
     single_site: bool = True
     files: dict[str, str] = {}
+
+    @property
+    def sequence(self) -> str | None:
+        """The contrast that the names of all training scans state; None where they state none, or several."""
+        stated = {bids_sequence(Path(scan.scan_id)) for scan in self.training}
+        return next(iter(stated)) if len(stated) == 1 else None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -182,7 +182,7 @@ def _refused(
             reference_scores=calibration.reference_scores,
             drivers=(Driver(kind="scope", branch="scope", share=1.0, score=float(len(reasons))),),
             quality={} if prepared is None else dict(prepared.quality),
-            notes=scan.source.notes,
+            notes=(*_contrast(scan, model), *scan.source.notes),
             versions=versions(),
         ),
         scan=scan,
@@ -293,9 +293,17 @@ def _result(
         slice_axis=axis,
         findings=findings,
         quality=dict(prepared.quality),
-        notes=(*limiting, *scan.source.notes),
+        notes=(*limiting, *_contrast(scan, model), *scan.source.notes),
         versions=versions(),
     )
+
+
+def _contrast(scan: Scan, model: Model) -> tuple[str, ...]:
+    """A note where header or name of a scan state another contrast than that of the model."""
+    known = model.card.sequence
+    if scan.sequence is None or known is None or scan.sequence == known:
+        return ()
+    return (f"header or name say that this scan is {scan.sequence}, and the model knows {known}",)
 
 
 def _axial_axis(scan: Scan) -> int:

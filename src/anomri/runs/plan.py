@@ -126,8 +126,13 @@ def _conflict(out: Path, result: Result, settings: Settings) -> OutputConflict:
     if (made_by.name, made_by.version, made_by.sha256) != now:
         difference = f"of the model {made_by.name} {made_by.version} ({made_by.sha256[:8]})"
     else:
-        before, asked = recorded_settings(out), asdict(settings)
-        words = {"alarm_rate": "an alarm rate of {}", "keep": "--keep {}", "anomri": "anomri {}"}
+        before, asked = {"protocol": "", **recorded_settings(out)}, asdict(settings)
+        words = {
+            "alarm_rate": "an alarm rate of {}",
+            "keep": "--keep {}",
+            "protocol": "the protocol reference '{}'",
+            "anomri": "anomri {}",
+        }
         differing = [
             f"{word.format(before[name])}, not {asked[name]}"
             for name, word in words.items()

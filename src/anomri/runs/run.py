@@ -24,6 +24,7 @@ from anomri.runs.worker import Done, Job, file_sha256, write_outcome
 
 if TYPE_CHECKING:
     from anomri.io.participants import Participants
+    from anomri.io.protocol import ProtocolReference
     from anomri.io.walk import Found
 
 __all__ = ["RunSummary", "run"]
@@ -69,6 +70,7 @@ def run(
     mask: Path | None = None,
     participants: Participants | None = None,
     alarm_rate: float | None = None,
+    protocol: ProtocolReference | None = None,
     keep: Keep = "all",
     device: str = "auto",
     jobs: int | None = None,
@@ -91,6 +93,7 @@ def run(
     mask : the user's own brain mask, on the grid of the scans.
     participants : age and sex by scan.
     alarm_rate : false-alarm rate at which a scan fails; None for the model's own.
+    protocol : how the scans should have been acquired; what departs from it becomes notes.
     keep : ``summary`` writes no images.
     device : ``auto``, ``cpu`` or ``cuda``.
     jobs : workers; None for as many as cores and memory allow.
@@ -109,9 +112,9 @@ def run(
     EnvironmentProblem : disk, permissions, or memory.
     """
     out = Path(out)
-    request = Request(str(model_ref), alarm_rate, device)
+    request = Request(str(model_ref), alarm_rate, device, protocol)
     judge = opener(scorer)(request)
-    settings = Settings.of(judge.model, alarm_rate=judge.alarm_rate, keep=keep)
+    settings = Settings.of(judge.model, alarm_rate=judge.alarm_rate, keep=keep, protocol=protocol)
     with writing_to(out):
         out.mkdir(parents=True, exist_ok=True)
     with Lock(out), Interrupts() as interrupts:

@@ -16,6 +16,7 @@ from anomri.errors import AnomriError
 
 if TYPE_CHECKING:
     from anomri.core.outcome import Outcome
+    from anomri.io.protocol import ProtocolReference
     from anomri.models import Model
 
 __all__ = ["DEFAULT_SCORER", "Request", "Scorer", "Task", "open_model", "opener"]
@@ -32,11 +33,13 @@ class Request:
     model : name of a bundled model, or a model folder.
     alarm_rate : false-alarm rate at which a scan fails; None for the model's own.
     device : ``auto``, ``cpu`` or ``cuda``.
+    protocol : how the scans should have been acquired; what departs from it becomes notes.
     """
 
     model: str
     alarm_rate: float | None = None
     device: str = "auto"
+    protocol: ProtocolReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class _ModelScorer:
         from anomri.pipeline import score
 
         started = perf_counter()
-        scan = read(task.path, members=task.members, scan_id=task.scan_id)
+        scan = read(task.path, members=task.members, scan_id=task.scan_id, protocol=self._request.protocol)
         mask = None if task.mask is None else read_mask(task.mask, scan)
         timings["read"] = perf_counter() - started
         return score(

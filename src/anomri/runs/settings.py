@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anomri.core.result import ModelRecord, Result
 from anomri.runs.save import Keep
 from anomri.runs.worker import file_sha256
+
+if TYPE_CHECKING:
+    from anomri.io.protocol import ProtocolReference
 
 __all__ = ["Settings"]
 
@@ -27,6 +31,7 @@ class Settings:
     alarm_rate : false-alarm rate at which a scan fails, whether asked for or the model's own.
     keep : which files are written.
     anomri : version of the code.
+    protocol : digest of the reference that headers are compared with; empty without one.
     """
 
     model_name: str
@@ -35,16 +40,21 @@ class Settings:
     alarm_rate: float
     keep: Keep
     anomri: str
+    protocol: str = ""
 
     @classmethod
-    def of(cls, model: ModelRecord, *, alarm_rate: float, keep: Keep) -> Settings:
+    def of(
+        cls, model: ModelRecord, *, alarm_rate: float, keep: Keep, protocol: ProtocolReference | None = None
+    ) -> Settings:
         """Settings of a run of this version of anomri."""
-        return cls(model.name, model.version, model.sha256, alarm_rate, keep, version("anomri"))
+        compared = "" if protocol is None else _digest(protocol.model_dump())
+        return cls(model.name, model.version, model.sha256, alarm_rate, keep, version("anomri"), compared)
 
     @property
     def digest(self) -> str:
         """Names these settings."""
-        return _digest(asdict(self))
+        # What is not asked for is no setting: without a reference the digest stays what it was before there were any.
+        return _digest({name: value for name, value in asdict(self).items() if (name, value) != ("protocol", "")})
 
     def stamp(self, *, mask_sha256: str | None, covariates: Mapping[str, float]) -> str:
         """Names these settings with what belongs to one scan alone."""

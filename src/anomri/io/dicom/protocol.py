@@ -52,6 +52,12 @@ class Protocol:
     maker: str = ""
     model: str = ""
 
+    @property
+    def known_body_part(self) -> str | None:
+        """The body part in the standard's own word; other words are not repeated."""
+        part = re.sub(r"[^A-Z]", "", self.body_part.upper())
+        return part if part in BODY_PARTS else None
+
 
 def named_contrast(text: str) -> str | None:
     """The one contrast that a description names, None where it names none or several."""
@@ -95,9 +101,8 @@ def notes_on(protocol: Protocol) -> list[str]:
     ]
     said = [" ".join(filter(None, scanner)), " ".join(filter(None, pulse)), *timing]
     notes = [f"acquired with: {', '.join(filter(None, said))}"] if any(said) else []
-    part = re.sub(r"[^A-Z]", "", protocol.body_part.upper())
-    if part in BODY_PARTS:
-        notes.append(f"the header names the body part {part}")
+    if protocol.known_body_part is not None:
+        notes.append(f"the header names the body part {protocol.known_body_part}")
     if protocol.contrast_agent:
         notes.append("the header names a contrast agent")
     timed = _timed_contrast(protocol)

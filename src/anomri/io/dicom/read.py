@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +228,7 @@ def _image(
         sha256=sha256,
         notes=[*before, *_notes(instances), *notes],
     )
-    return Image(image.voxels, image.geometry, image.source, sequence=contrast_of(first.protocol))
+    return replace(image, sequence=contrast_of(first.protocol), protocol=first.protocol)
 
 
 def _stored_frames(
