@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from typing import Any
 
@@ -14,11 +15,14 @@ from anomri import io
 from anomri.calibration import p_value
 from anomri.core.geometry import Geometry, apply_affine, orientation_code
 from anomri.core.outcome import Outcome
+from anomri.core.prepared import Prepared
+from anomri.core.reading import Reading
 from anomri.core.region import Region
 from anomri.core.scan import Scan
 from anomri.errors import CalibrationError, InputError, ModelError
 from anomri.io.array import array_scan
 from anomri.methods.zatlas import ZAtlas
+from anomri.models.fusion import Scaling
 from anomri.pipeline import score, unreadable
 from anomri.preparation import prepare
 from anomri.simulate import Anatomy, corrupt, phantom
@@ -277,3 +281,32 @@ def test_a_finding_says_what_it_is_like_however_the_scan_is_stored(healthy, fitt
     assert [f.sentence for f in score(turned, fitted_brains.model, alarm_rate=0.45).result.findings] == [
         f.sentence for f in result.findings
     ]
+
+
+def test_a_finding_of_another_branch_brings_that_branch_s_expected_image(healthy, fitted_brains, monkeypatch):
+    """The atlas finds one place; a branch that is made here finds a stronger one, where it expected more."""
+    scan, brain, model = healthy.scan, healthy.brain, fitted_brains.model
+    centre = apply_affine(scan.geometry.affine, np.argwhere(brain).astype(float)).mean(axis=0)
+    bright = centre + np.array([-28.0, -10.0, 12.0])
+    scan = with_ball(scan, brain, bright, 2.5 * float(np.median(scan.voxels[brain])))
+
+    def read(_: Any, prepared: Prepared) -> dict[str, Reading]:
+        atlas = model.branches[0].method.examine(prepared, seed=0)
+        region, x = prepared.region.mask, prepared.scan.geometry
+        index = np.stack(np.meshgrid(*(np.arange(n) for n in x.shape), indexing="ij"), axis=-1).reshape(-1, 3)
+        away = np.linalg.norm(apply_affine(x.affine, index) - [30.0, -20.0, 20.0], axis=1).reshape(x.shape)
+        found = np.where(region, 1000.0 * (away < 12.0), np.nan).astype(np.float32)
+        return {"zatlas": atlas, "iqm1c": Reading(1.0, found, prepared.scan.voxels + np.float32(0.5))}
+
+    # The fused map is then the atlas's own and half of the other's.
+    scaling = {"zatlas": Scaling(location=0, spread=1, peak=0.5), "iqm1c": Scaling(location=0, spread=1, peak=1.0)}
+    records = tuple(r.model_copy(update={"scaling": scaling[r.name]}) for r in model.card.branches)
+    model = dataclasses.replace(model, card=model.card.model_copy(update={"branches": records}))
+    monkeypatch.setattr(importlib.import_module("anomri.pipeline.score"), "read_branches", read)
+    outcome = score(scan, model, alarm_rate=0.45)
+    made, atlas, *_ = outcome.result.findings
+    assert (made.side, made.branch, made.direction) == ("right", "iqm1c", "darker")
+    assert (atlas.side, atlas.branch, atlas.direction) == ("left", "zatlas", "brighter")
+    assert set(outcome.expected_by) == {"zatlas"}
+    known = np.isfinite(outcome.expected_by["zatlas"]) & outcome.brain.mask
+    assert np.median(outcome.expected[known] - outcome.expected_by["zatlas"][known]) == pytest.approx(0.5, abs=0.1)
