@@ -93,6 +93,14 @@ def test_odd_files_are_passed_over_and_told(dataset, tmp_path):
     ]
 
 
+def test_a_label_that_bids_does_not_allow_is_told(dataset):
+    root = dataset({"sub-01/anat/sub-01": "", "sub-Müller/anat/sub-Müller": "", "sub-脑/anat/sub-脑": ""})
+    told: list[str] = []
+    assert names(find_scans(root, "T1w", report=told.append)) == ["sub-01_T1w"]
+    assert len(told) == 1
+    assert "sub-Müller" in told[0]
+
+
 def test_a_link_within_the_data_set_is_followed_and_a_dead_one_kept(dataset):
     root = dataset({"sub-01/anat/sub-01": ""})
     anat = root / "sub-01" / "anat"

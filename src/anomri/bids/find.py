@@ -60,8 +60,8 @@ def find_scans(
     """The images ``sub-*/[ses-*/]anat/*_<suffix>.nii[.gz]`` of a data set.
 
     Nothing else is walked, so that ``derivatives/``, ``sourcedata/`` and participants who were not asked for cost
-    nothing. Left out are what ``.bidsignore`` names, and, with a line to `report`, images whose name does not hold to
-    the specification and links that lead out of the data set. A link that leads nowhere stays: it is a scan that cannot
+    nothing. Left out are what ``.bidsignore`` names, and, with a line to `report`, folders and images whose name does
+    not hold to the specification and links that lead out of the data set. A link that leads nowhere stays: it is a scan that cannot
     be read.
 
     Parameters
@@ -124,8 +124,13 @@ class _Walk:
 
     def folders(self, place: Path, entity: str) -> list[str]:
         """Names of the folders ``sub-<label>`` or ``ses-<label>``, sorted."""
-        named = [name for name in self._listed(place) if re.fullmatch(rf"{entity}-[0-9A-Za-z]+", name)]
-        return [name for name in named if (self._dataset / place / name).is_dir()]
+        claimed = [name for name in self._listed(place) if name.startswith(f"{entity}-")]
+        folders = [name for name in claimed if (self._dataset / place / name).is_dir()]
+        named = [name for name in folders if re.fullmatch(rf"{entity}-[0-9A-Za-z]+", name)]
+        others = [(place / name).as_posix() for name in folders if name not in named]
+        if others:
+            self.skipped["folders whose names do not hold to BIDS"] += others
+        return named
 
     def images(self, place: Path, suffix: str) -> Iterator[BidsScan]:
         """The images of one contrast."""

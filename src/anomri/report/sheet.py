@@ -109,9 +109,10 @@ def wrapped(text: str, width: float, *, size: float, bold: bool = False) -> list
 
 
 def drawable(text: str) -> str:
-    """The text with an empty box for each letter that the font lacks (it has no Chinese, for one)."""
-    known = _font(False).get_charmap()
-    return "".join(letter if ord(letter) in known else "□" for letter in visible(text))
+    """The text with its number for each letter that the font lacks: it has no Chinese, and 脑-01 is \\u8111-01."""
+    known = _font(False).get_charmap().keys() & _font(True).get_charmap().keys()
+    letters = visible(text)
+    return "".join(c if ord(c) in known else c.encode("unicode_escape").decode("ascii") for c in letters)
 
 
 def _words(words: Sequence[str], width: float, size: float, bold: bool) -> list[str]:
