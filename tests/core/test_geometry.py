@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from anomri.core.geometry import Geometry, apply_affine, carry, carry_known, orientation_code
+from anomri.core.geometry import Geometry, apply_affine, carry, carry_known, orientation_code, whole_voxels
 from anomri.errors import InputError
 
 SHAPE = (9, 11, 8)
@@ -221,3 +221,9 @@ def test_an_affine_cannot_be_changed_afterwards_and_is_not_shared():
     assert grid.spacing_mm[0] == 1.0
     with pytest.raises(ValueError, match="read-only"):
         grid.affine[0, 0] = 2.0
+
+
+@pytest.mark.parametrize(("length_mm", "spacing_mm", "voxels"), [(5, 1, 5), (5, 2, 2), (3, 2, 2), (1, 3, 0), (1, 2, 0)])
+@pytest.mark.parametrize("rounded", [1 - 1e-6, 1.0, 1 + 1e-6])
+def test_a_whole_number_of_voxels_does_not_hang_on_the_last_bits_of_the_spacing(length_mm, spacing_mm, voxels, rounded):
+    assert whole_voxels(length_mm, spacing_mm * rounded) == voxels

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from anomri.errors import InputError
 
-__all__ = ["Geometry", "apply_affine", "carry", "carry_known", "orientation_code", "ras_axes"]
+__all__ = ["Geometry", "apply_affine", "carry", "carry_known", "orientation_code", "ras_axes", "whole_voxels"]
 
 FloatArray = NDArray[np.floating]
 
@@ -88,6 +88,15 @@ def apply_affine(affine: FloatArray, points: FloatArray) -> NDArray[np.float64]:
     """Map (n, 3) points through a (4, 4) affine."""
     mapped: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ affine[:3, :3].T + affine[:3, 3]
     return mapped
+
+
+def whole_voxels(length_mm: float, spacing_mm: float) -> int:
+    """The number of voxels that comes closest to a length; 0 for less than half a voxel.
+
+    Halfway between two numbers it is the even one, also where the spacing was rounded: 1 mm may be 0.9999999 or
+    1.0000001 mm in a header, and the same scan must not be treated in two ways.
+    """
+    return round(round(length_mm / spacing_mm, 3))
 
 
 def orientation_code(affine: FloatArray) -> str:

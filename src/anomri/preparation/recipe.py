@@ -24,7 +24,7 @@ from anomri.preparation import resample as resample_step
 __all__ = ["QUALITY_VERSION", "RECIPES", "Recipe", "recipe_named"]
 
 # Version of the metrics, whose package keeps none.
-QUALITY_VERSION = 3
+QUALITY_VERSION = 4
 
 
 class Recipe(BaseModel):

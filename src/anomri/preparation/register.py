@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from anomri.core.geometry import Geometry, carry
+from anomri.core.geometry import Geometry, carry, whole_voxels
 from anomri.errors import PreparationFailed
 from anomri.io.template import icbm_template
 from anomri.preparation.crop import crop
@@ -126,7 +126,7 @@ def _search(
 ) -> Any:
     """The transform from the template's world to the scan's."""
     # Averaged to about 2 mm first: the levels see nothing finer, and smoothing the native grid would cost seconds.
-    factors = [max(1, round(_GRID_MM / s)) for s in geometry.spacing_mm]
+    factors = [max(1, whole_voxels(_GRID_MM, s)) for s in geometry.spacing_mm]
     moving = sitk.BinShrink(to_itk(scaled, geometry), factors)
     moving_mask = sitk.BinShrink(to_itk(mask.astype(np.float32), geometry), factors)
     fixed, fixed_mask = _fixed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from anomri.core.geometry import whole_voxels
 from anomri.core.score import MAD_TO_SD
 from anomri.quality.tissue import GREY
 
@@ -55,7 +56,7 @@ def shape_metrics(values: Volume, mask: Mask, spacing_mm: Spacing) -> dict[str, 
 
 def _blocks(values: Volume, mask: Mask, spacing_mm: Spacing) -> tuple[Volume, Volume, float]:
     """Blocks of about 5 mm: share inside the mask, mean intensity of that share, width along X in mm."""
-    factors = [max(1, round(COARSE_MM / s)) for s in spacing_mm]
+    factors = [max(1, whole_voxels(COARSE_MM, s)) for s in spacing_mm]
     padding = [(0, -n % f) for n, f in zip(mask.shape, factors, strict=True)]
     weight = np.pad(mask.astype(np.float32), padding)
     total = np.pad(np.where(mask, values, np.float32(0)), padding)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from anomri.core.geometry import whole_voxels
 from anomri.quality.texture import shrink
 
 __all__ = [
@@ -42,6 +43,8 @@ TAPER_MM = 3.0
 # Shifts at which copies of the head are looked for; nearer ones are the anatomy's own.
 GHOST_FROM_MM = 14.0
 RIPPLE_MM = (5.0, 60.0)
+# A spacing of 1 mm may be 0.9999999 mm in a header; what lies on a limit lies within it.
+LIMIT_TOLERANCE_MM = 0.01
 NEIGHBOURHOOD = 9
 
 Volume = NDArray[np.float32]
@@ -67,7 +70,7 @@ def taper(values: Volume, mask: NDArray[np.bool_], spacing_mm: tuple[float, floa
     """The image minus its mean, faded to 0 towards the border of the mask, so that the border leaves no edge."""
     weight = shrink(mask).astype(np.float32)
     for axis, spacing in enumerate(spacing_mm):
-        width = 2 * round(TAPER_MM / spacing / 2) + 1
+        width = 2 * whole_voxels(TAPER_MM / 2, spacing) + 1
         for _ in range(2):
             ndimage.uniform_filter1d(weight, width, axis=axis, output=weight, mode="constant")
     # Ramps from 0 at the border to 1: what the smoothing left just inside the border is half of full weight.
@@ -179,13 +182,14 @@ def ghost_amplitude(line: Lines) -> float:
     A ghost of modulation depth a and phase φ that falls wholly onto the brain gives 2 · a · |cos φ|; what falls outside
     the mask is lost. A ghost in quadrature (cos φ = 0) leaves no trace of first order in a magnitude image.
     """
-    far = line.shift_mm >= GHOST_FROM_MM
+    far = line.shift_mm >= GHOST_FROM_MM - LIMIT_TOLERANCE_MM
     return float(np.abs(_excess(line)[far]).max()) if far.any() else 0.0
 
 
 def line_ripple(line: Lines) -> float:
     """Root mean square of the narrow part of the cepstrum between 5 and 60 mm."""
-    near = (line.shift_mm >= RIPPLE_MM[0]) & (line.shift_mm <= RIPPLE_MM[1])
+    low, high = RIPPLE_MM
+    near = (line.shift_mm >= low - LIMIT_TOLERANCE_MM) & (line.shift_mm <= high + LIMIT_TOLERANCE_MM)
     return float(np.sqrt(np.mean(np.square(_excess(line)[near])))) if near.any() else 0.0
 
 
