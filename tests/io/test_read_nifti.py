@@ -152,6 +152,27 @@ def test_without_orientation_the_voxel_sizes_are_used_and_it_is_noted(tmp_path, 
     assert "left and right are unknown" in scan.source.notes[0]
 
 
+@pytest.mark.parametrize("sform_code", [-32768, -1, 0, 1, 5, 6, 32767])
+@pytest.mark.parametrize("qform_code", [-1, 0, 2, 9])
+def test_a_code_that_the_standard_does_not_know_is_noted_and_what_it_says_never_silently_believed(
+    tmp_path, nifti_bytes, sform_code, qform_code
+):
+    (tmp_path / "x.nii").write_bytes(nifti_bytes(sform_code=sform_code, qform_code=qform_code))
+    scan = read(tmp_path / "x.nii")
+    unknown = [code for code in (sform_code, qform_code) if not 0 <= code <= 5]
+    assert all(f"is {code}, " in note for code, note in zip(unknown, scan.source.notes[: len(unknown)], strict=True))
+    # As nifti1.h has it, a code above 0 says that its grid is to be used.
+    given = np.array([[-1.0, 0, 0, 90], [0, 1.5, 0, -70], [0, 0, 2, -50], [0, 0, 0, 1]])
+    used = sform_code > 0 or qform_code > 0
+    assert np.allclose(scan.geometry.affine, given) is used
+    lost = ["the header gives no orientation; left and right are unknown"]
+    assert list(scan.source.notes[len(unknown) :]) == ([] if used else lost)
+
+
+def test_two_grids_under_unknown_codes_must_agree_too(nifti_bytes, code_of):
+    assert code_of(nifti_bytes(sform_code=7, qform_code=8, srow_x=[-1, 0, 0, 80])) == "geometry_conflict"
+
+
 def test_a_few_values_that_are_not_finite_become_zero_and_are_noted(tmp_path, nifti_bytes):
     data = np.random.default_rng(2).normal(size=(8, 9, 10)).astype(np.float32)
     data[0, 0, :2] = np.nan, np.inf

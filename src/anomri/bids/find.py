@@ -61,8 +61,8 @@ def find_scans(
 
     Nothing else is walked, so that ``derivatives/``, ``sourcedata/`` and participants who were not asked for cost
     nothing. Left out are what ``.bidsignore`` names, and, with a line to `report`, folders and images whose name does
-    not hold to the specification and links that lead out of the data set. A link that leads nowhere stays: it is a scan that cannot
-    be read.
+    not hold to the specification and links that lead out of the data set. A link that leads nowhere stays: it is a scan
+    that cannot be read.
 
     Parameters
     ----------

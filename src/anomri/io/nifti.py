@@ -39,6 +39,8 @@ OTHER_TYPES = {
     1: "one-bit values", 32: "complex values", 128: "RGB colours", 1536: "128-bit floats",
     1792: "complex values", 2048: "complex values", 2304: "RGBA colours",
 }  # fmt: skip
+# Unknown, scanner, aligned, Talairach, MNI, another template.
+XFORM_CODES = range(6)
 REMEDY_HEADER = "Repair the header or convert the scan again from its source."
 
 
@@ -199,7 +201,7 @@ def _scaling(header: Any) -> tuple[float, float]:
 
 
 def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The sform where its code is set, else the qform, else voxel sizes alone."""
+    """The sform where its code is above 0, else the qform where its is, else voxel sizes alone; both must agree."""
     unit = int(header["xyzt_units"]) & 7
     if unit not in (MILLIMETRE, UNKNOWN_UNIT):
         raise InputError(
@@ -209,8 +211,14 @@ def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float6
         )
     sform = np.eye(4)
     sform[:3] = [header[row] for row in ("srow_x", "srow_y", "srow_z")]
-    by_sform, by_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
-    notes: tuple[str, ...] = ()
+    codes = {name: int(header[f"{name}_code"]) for name in ("sform", "qform")}
+    by_sform, by_qform = codes["sform"] > 0, codes["qform"] > 0
+    notes = tuple(
+        f"the code of the {name} is {code}, which the standard does not know; "
+        f"it was {'taken for the grid all the same' if code > 0 else 'left aside'}"
+        for name, code in codes.items()
+        if code not in XFORM_CODES
+    )
     if by_sform:
         check_affine(sform)
         affine = agreed_affine(sform, _qform(header), shape) if by_qform else sform
@@ -218,7 +226,7 @@ def _affine(header: Any, shape: tuple[int, int, int]) -> tuple[NDArray[np.float6
         affine = _qform(header)
     else:
         affine = np.asarray(header.get_base_affine(), dtype=np.float64)
-        notes = ("the header gives no orientation; left and right are unknown",)
+        notes = (*notes, "the header gives no orientation; left and right are unknown")
     check_affine(affine)
     return affine, notes
 
