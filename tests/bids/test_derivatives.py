@@ -8,9 +8,10 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from anomri.bids.derivatives import first_result, lay_out, results_of, seed
+from anomri.bids.derivatives import first_result, lay_out, outcome_of, results_of, seed
 from anomri.bids.names import BidsName
 from anomri.errors import InputError
 from anomri.runs.scorer import Request
@@ -77,6 +78,53 @@ def test_a_result_folder_becomes_named_files(place, files, results):
         ("maps/zatlas.nii.gz", "zatlas_statmap.nii.gz"),
     ):
         assert (out / f"{PLACE}_desc-{name}").read_bytes() == (work / file).read_bytes()
+
+
+def same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is other is None or np.array_equal(one, other, equal_nan=True)
+
+
+@pytest.mark.parametrize("which", ["fail", "bad"])
+def test_a_result_is_read_back_from_its_names_as_from_its_folder(results, tmp_path, which):
+    work, out = tmp_path / "work", tmp_path / "out"
+    out.mkdir()
+    shutil.copytree(results[which], work)
+    folder = work / str(GOOD)
+    if which == "fail":
+        shutil.copy(folder / "maps/expected.nii.gz", folder / "maps/expected-dae-small.nii.gz")
+        shutil.copy(folder / "maps/zatlas.nii.gz", folder / "maps/signed_z.nii.gz")
+    before = outcome_of(folder)
+    lay_out(work, out, SETTINGS, sources={})
+    # Neither another run's files nor the user's own are taken for the result's.
+    (out / PLACE).parent.mkdir(parents=True, exist_ok=True)
+    for other in (f"{PLACE}_desc-manual_mask.nii.gz", f"{PLACE[:-1]}2_desc-brain_mask.nii.gz"):
+        (out / other).write_text("no image")
+    after = outcome_of(out / f"{PLACE}_desc-anomri_T1w.json")
+    assert after.result == before.result
+    assert set(after.maps) == set(before.maps) == ({"signed_z", "zatlas"} if which == "fail" else set())
+    assert set(after.expected_by) == set(before.expected_by) == ({"dae-small"} if which == "fail" else set())
+    assert all(same(after.maps[name], before.maps[name]) for name in before.maps)
+    assert same(after.expected, before.expected)
+    if before.heatmap is None:
+        assert after.heatmap is after.scan is None
+        return
+    assert (after.heatmap.scale, after.heatmap.method) == (before.heatmap.scale, before.heatmap.method)
+    assert same(after.heatmap.values, before.heatmap.values)
+    assert same(after.scan.voxels, before.scan.voxels)
+    assert same(after.brain.mask, before.brain.mask)
+
+
+def test_what_a_name_or_a_sidecar_does_not_say_is_refused(place):
+    out = place("fail")
+    (out / f"{PLACE}_desc-anomaly_statmap.json").unlink()
+    for file, code in ((f"{PLACE}_desc-anomri_T1w.json", "layers"), (f"{PLACE}_desc-anomri_T1w.html", "no_result")):
+        with pytest.raises(InputError) as caught:
+            outcome_of(out / file)
+        assert caught.value.code == code
+    (out / f"{PLACE}_desc-anomri_T1w.json").write_text("{}")
+    with pytest.raises(InputError) as caught:
+        outcome_of(out / f"{PLACE}_desc-anomri_T1w.json")
+    assert caught.value.code == "result_format"
 
 
 def test_images_are_renamed_not_copied(results, tmp_path):

@@ -40,7 +40,7 @@ def test_a_damaged_result_is_told_and_ends_with_3(anomri, capsys, run_folder: Pa
     (run_folder / "b" / "result.json").write_text(json.dumps({"scan_id": "b"}))
     code = anomri("cohort", run_folder, "-o", tmp_path / "page.html")
     assert code == 3
-    assert capsys.readouterr().err.startswith("b: its result.json cannot be used")
+    assert capsys.readouterr().err.startswith("b: its result cannot be used")
 
 
 @pytest.mark.parametrize(("page", "said"), [("page.txt", "End it in .html"), ("no/page.html", "there is no folder")])

@@ -6,6 +6,7 @@ verdict comes last: a scan whose ``desc-anomri`` JSON is in its place is complet
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -13,16 +14,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from anomri.bids.names import DATATYPE, RESULT_DESC, BidsName
+from anomri.bids.names import BidsName
+from anomri.core.outcome import Outcome
 from anomri.core.result import Result
-from anomri.errors import InputError
+from anomri.errors import InputError, about_scan
+from anomri.io.formats import read_image
+from anomri.io.guard import Image
 from anomri.io.names import shown
+from anomri.report import folder as result_folder
 from anomri.report.folder import EXPECTED_BY, LAYERS, Layers
+from anomri.runs.gather import derivative_results
 from anomri.runs.save import RESULT, writing_to
 from anomri.runs.settings import Settings
 from anomri.runs.summary import finished
 
-__all__ = ["first_result", "lay_out", "result_files", "results_of", "seed"]
+__all__ = ["first_result", "lay_out", "outcome_of", "results_of", "seed"]
 
 _STATMAP = "statmap"
 _ENDING = ".nii.gz"
@@ -47,13 +53,6 @@ _REPLACED = "replaced.json"
 _PAGES = {"report.html": ".html", "preview.png": ".png"}
 
 
-def result_files(out: Path) -> Iterator[Path]:
-    """The verdicts of a data set of derivatives, by participant."""
-    for folder in sorted(out.glob("sub-*")):
-        for place in (DATATYPE, f"ses-*/{DATATYPE}"):
-            yield from sorted(folder.glob(f"{place}/sub-*_desc-{RESULT_DESC}_*.json"))
-
-
 def results_of(out: Path) -> Iterator[tuple[BidsName, Result]]:
     """The verdicts with the names of their files.
 
@@ -61,7 +60,7 @@ def results_of(out: Path) -> Iterator[tuple[BidsName, Result]]:
     ------
     InputError : one cannot be read, or is not of this version (`result_format`).
     """
-    for file in result_files(out):
+    for file in derivative_results(out):
         name = BidsName.parse(file.stem)
         try:
             result = Result.model_validate_json(file.read_bytes())
@@ -78,13 +77,76 @@ def results_of(out: Path) -> Iterator[tuple[BidsName, Result]]:
 
 def first_result(out: Path) -> tuple[BidsName, Result] | None:
     """A verdict that stands for all others, which have the same suffix and settings; None where there is none."""
-    for file in result_files(out):
+    for file in derivative_results(out):
         name = BidsName.parse(file.stem)
         with suppress(OSError, ValidationError):
             result = Result.model_validate_json(file.read_bytes())
             if name is not None:
                 return name, result
     return None
+
+
+def outcome_of(path: Path) -> Outcome:
+    """Read a result back, from a result folder or under its names in a data set.
+
+    Parameters
+    ----------
+    path : a result folder, or a verdict that `anomri bids` wrote, ``…_desc-anomri_T1w.json``.
+
+    Raises
+    ------
+    InputError : as `anomri.report.folder.outcome_of`; or the file has no name of a verdict (`no_result`).
+    """
+    if path.is_dir() or not path.exists():
+        return result_folder.outcome_of(path)
+    name = BidsName.parse(path.stem)
+    if name is None or path.name != name.result(".json").name:
+        raise InputError(
+            "the file has no name of a result",
+            remedy="Give a result folder, or a file …_desc-anomri_….json of a data set.",
+            code="no_result",
+        )
+    with about_scan(shown(path.name)):
+        result = result_folder.result_of(path)
+        images: dict[str, Image] = {}
+        layers = None
+        start = "_".join(f"{key}-{label}" for key, label in name.entities.items() if key != "desc")
+        for file in sorted(path.parent.glob(f"{start}_desc-*{_ENDING}")):
+            sidecar = _sidecar(file)
+            image = _image_name(BidsName.parse(file.name.removesuffix(_ENDING)), name.suffix, sidecar)
+            if image is not None:
+                images[image] = read_image(file)
+                layers = _layers(sidecar) if image == "heatmap" else layers
+        return result_folder.assembled(result, images, layers)
+
+
+def _image_name(name: BidsName | None, suffix: str, sidecar: Mapping[str, Any]) -> str | None:
+    """What an image is called in a result folder; None for one that is none of the result's."""
+    if name is None:
+        return None
+    for file, (desc, kind, _) in _IMAGES.items():
+        if (name.entities["desc"], name.suffix) == (desc, suffix if kind is None else kind):
+            return PurePosixPath(file).name.removesuffix(_ENDING)
+    further = sidecar.get("Map")
+    return further if isinstance(further, str) and name.suffix in (suffix, _STATMAP) else None
+
+
+def _sidecar(image: Path) -> Mapping[str, Any]:
+    with suppress(OSError, ValueError):
+        found = json.loads(image.with_name(image.name.removesuffix(_ENDING) + ".json").read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _layers(sidecar: Mapping[str, Any]) -> Layers:
+    try:
+        return Layers(scale=sidecar.get("Scale"), method=sidecar.get("Method"))  # type: ignore[arg-type]
+    except ValidationError:
+        raise InputError(
+            "the scale of the heatmap is not known, because its sidecar is missing or damaged",
+            remedy="Score the scan again.",
+            code="layers",
+        ) from None
 
 
 def seed(work: Path, out: Path, names: Iterable[BidsName]) -> None:
@@ -170,8 +232,8 @@ def _further(map_name: str) -> tuple[str, str | None, dict[str, Any]]:
     """What `_IMAGES` says, of an image whose name depends on the model."""
     if map_name.startswith(EXPECTED_BY):
         said = f"What the branch {map_name.removeprefix(EXPECTED_BY)} expected to see, in prepared intensities."
-        return _label(map_name), None, {"SkullStripped": True, "Description": said}
-    return _label(map_name), _STATMAP, {"Description": f"The map {map_name} of the model."}
+        return _label(map_name), None, {"SkullStripped": True, "Description": said, "Map": map_name}
+    return _label(map_name), _STATMAP, {"Description": f"The map {map_name} of the model.", "Map": map_name}
 
 
 def _label(map_name: str) -> str:
@@ -186,6 +248,6 @@ def _remove(out: Path, name: BidsName) -> None:
     old = [out / name.derivative(desc, suffix, end) for desc, suffix in stems for end in (_ENDING, ".json")]
     old += (out / name.folder).glob(name.derivative("*", _STATMAP, ".*").name)
     old += (out / name.folder).glob(name.derivative("expected*", name.suffix, ".*").name)
-    old += [out / name.result(ending) for ending in _PAGES.values()]
+    old += [out / name.result(ending) for ending in (*_PAGES.values(), ".pdf")]
     for path in old:
         path.unlink(missing_ok=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-__all__ = ["RESULT_DESC", "BidsName"]
+from anomri.runs.gather import RESULT_DESC
 
-# What the verdict, its report and its preview are called: `desc-anomri`.
-RESULT_DESC = "anomri"
+__all__ = ["BidsName"]
+
 # Anatomical images alone are judged so far.
 DATATYPE = "anat"
 # Leaves room for `desc-` and an ending within the 255 characters of a file name.

@@ -15,7 +15,9 @@ __all__ = ["cohort"]
 def cohort(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULTS…", help="Output folders of `anomri score`, or folders of single scans."),
+        typer.Argument(
+            metavar="RESULTS…", help="Output folders of `anomri score` or `anomri bids`, or folders of single scans."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="PAGE", help="The page, a file ending in .html.")],
 ) -> None:
@@ -41,7 +43,7 @@ def cohort(
         where = " ".join(getattr(error, "__notes__", ()))
         raise typer.BadParameter(f"{error.cause} {shown(where)}. {error.remedy}", param_hint="RESULTS") from error
     for scan_id in made.damaged:
-        say(f"{shown(scan_id)}: its result.json cannot be used; the page tells why", error=True)
+        say(f"{shown(scan_id)}: its result cannot be used; the page tells why", error=True)
     say(f"{made.scans} {'scan' if made.scans == 1 else 'scans'} of {made.runs} {'run' if made.runs == 1 else 'runs'}")
     say(f"page: {out}")
     raise typer.Exit(3 if made.damaged else 0)

@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
-from anomri.cli.inputs import refuse_output_among_inputs
+from anomri.cli.inputs import refuse_output_among_inputs, results_at
 from anomri.cli.terminal import say
 
 __all__ = ["dicom"]
 
 
 def dicom(
-    folder: Annotated[Path, typer.Argument(metavar="RESULT", help="Folder of a finished result.")],
+    result: Annotated[
+        Path,
+        typer.Argument(metavar="RESULT", help="Folder of a finished result, or its JSON that `anomri bids` wrote."),
+    ],
     source: Annotated[
         Path, typer.Option("--source", metavar="SERIES", help="The DICOM series that was scored, or its study.")
     ],
@@ -32,12 +35,17 @@ def dicom(
     """
     from datetime import datetime
 
+    from anomri.bids.derivatives import outcome_of
     from anomri.dicom import dicom_results, read_source, write_dicom
-    from anomri.report.folder import outcome_of
     from anomri.report.pdf import scan_pdf
 
     refuse_output_among_inputs(out, [source])
-    outcome = outcome_of(folder)
+    found = results_at(result)
+    if len(found) > 1:
+        raise typer.BadParameter(
+            f"{result} holds {len(found)} results. Name the JSON of one, such as {found[0]}", param_hint="RESULT"
+        )
+    outcome = outcome_of(found[0])
     images = (outcome.heatmap, outcome.scan, outcome.brain)
     grid = next((image.geometry for image in images if image is not None), None)
     # The clock is read here and nowhere else: everything below gives the same bytes for the same time.

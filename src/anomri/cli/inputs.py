@@ -25,6 +25,7 @@ __all__ = [
     "refuse_output_among_inputs",
     "refuse_rate",
     "require_file",
+    "results_at",
     "table_of",
 ]
 
@@ -110,6 +111,17 @@ def protocol_of(path: Path | None) -> ProtocolReference | None:
         return read_protocol(path)
     except InputError as error:
         raise typer.BadParameter(f"{path}: {error.cause}. {error.remedy}", param_hint="--protocol") from error
+
+
+def results_at(path: Path) -> list[Path]:
+    """Results that a path names: its folder, a file under a BIDS name, or all files of a data set of derivatives."""
+    from anomri.runs.gather import derivative_results
+    from anomri.runs.save import RESULT
+
+    if path.name == RESULT:
+        return [path.parent]
+    found = [] if (path / RESULT).is_file() else derivative_results(path)
+    return found if found else [path]
 
 
 def normals(inputs: Sequence[Path], *, include: str | None, participants: Path | None) -> tuple[FitInput, ...]:

@@ -18,6 +18,7 @@ Images on disk are finite, because many viewers and readers are not prepared for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
@@ -36,7 +37,7 @@ from anomri.io.formats import read_image
 from anomri.io.guard import Image
 from anomri.io.names import shown
 
-__all__ = ["EXPECTED_BY", "LAYERS", "Layers", "images_of", "layers_of", "outcome_of", "result_of"]
+__all__ = ["EXPECTED_BY", "LAYERS", "Layers", "assembled", "images_of", "layers_of", "outcome_of", "result_of"]
 
 LAYERS = "maps/layers.json"
 EXPECTED_BY = "expected-"
@@ -106,36 +107,51 @@ def outcome_of(folder: Path) -> Outcome:
             path.name.removesuffix(_ENDING): read_image(path)
             for path in (*sorted((folder / "maps").glob("*" + _ENDING)), *sorted(folder.glob("*" + _ENDING)))
         }
-        _check_grids(images)
-        scan, expected = images.get("scan"), images.get("expected")
-        brain, examined = _region(images, "mask", "brain"), _region(images, "examined", "examined")
-        return Outcome(
-            result=result,
-            scan=None if scan is None else Scan(scan.voxels, scan.geometry, result.scan_id, scan.source),
-            heatmap=_heatmap(images, examined, folder / LAYERS),
-            brain=brain,
-            expected=None if expected is None else _known_inside(expected, brain),
-            maps={
-                name: _known_inside(image, examined)
-                for name, image in images.items()
-                if name not in _OWN and not name.startswith(EXPECTED_BY)
-            },
-            expected_by={
-                name.removeprefix(EXPECTED_BY): _known_inside(image, brain)
-                for name, image in images.items()
-                if name.startswith(EXPECTED_BY)
-            },
-        )
+        return assembled(result, images, _layers(folder / LAYERS) if "heatmap" in images else None)
 
 
-def result_of(folder: Path) -> Result:
-    """The result in a folder, without its images.
+def assembled(result: Result, images: Mapping[str, Image], layers: Layers | None) -> Outcome:
+    """An outcome from what was read of it.
+
+    Parameters
+    ----------
+    images : by their names in a result folder, without ending.
+    layers : of the heatmap; None where there is none.
+
+    Raises
+    ------
+    InputError : the images lie on different grids (`geometry`), or what the heatmap examined is not there (`layers`).
+    """
+    _check_grids(images)
+    scan, expected = images.get("scan"), images.get("expected")
+    brain, examined = _region(images, "mask", "brain"), _region(images, "examined", "examined")
+    return Outcome(
+        result=result,
+        scan=None if scan is None else Scan(scan.voxels, scan.geometry, result.scan_id, scan.source),
+        heatmap=None if layers is None else _heatmap(images["heatmap"], examined, layers),
+        brain=brain,
+        expected=None if expected is None else _known_inside(expected, brain),
+        maps={
+            name: _known_inside(image, examined)
+            for name, image in images.items()
+            if name not in _OWN and not name.startswith(EXPECTED_BY)
+        },
+        expected_by={
+            name.removeprefix(EXPECTED_BY): _known_inside(image, brain)
+            for name, image in images.items()
+            if name.startswith(EXPECTED_BY)
+        },
+    )
+
+
+def result_of(path: Path) -> Result:
+    """The result in a folder or a file, without its images.
 
     Raises
     ------
     InputError : there is none that can be read (`no_result`), or it is of another version or damaged (`result_format`).
     """
-    path = Path(folder) / "result.json"
+    path = Path(path) if Path(path).is_file() else Path(path) / "result.json"
     try:
         return Result.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -150,7 +166,7 @@ def result_of(folder: Path) -> Result:
         ) from None
     except ValidationError as error:
         raise InputError(
-            f"result.json is not a result of this version ({error.error_count()} problems)",
+            f"{path.name} is not a result of this version ({error.error_count()} problems)",
             remedy="Score the scan again, or use the version that wrote it.",
             code="result_format",
         ) from None
@@ -167,7 +183,7 @@ def _layers(path: Path) -> Layers:
         ) from None
 
 
-def _check_grids(images: dict[str, Image]) -> None:
+def _check_grids(images: Mapping[str, Image]) -> None:
     grids = [image.geometry for image in images.values()]
     if any(not grid.same_grid(grids[0]) for grid in grids[1:]):
         raise InputError(
@@ -175,23 +191,19 @@ def _check_grids(images: dict[str, Image]) -> None:
         )
 
 
-def _region(images: dict[str, Image], name: str, called: str) -> Region | None:
+def _region(images: Mapping[str, Image], name: str, called: str) -> Region | None:
     image = images.get(name)
     return None if image is None else Region(image.voxels > 0.5, image.geometry, called, "result folder")
 
 
-def _heatmap(images: dict[str, Image], examined: Region | None, layers: Path) -> Heatmap | None:
-    image = images.get("heatmap")
-    if image is None:
-        return None
+def _heatmap(image: Image, examined: Region | None, layers: Layers) -> Heatmap:
     if examined is None:
         raise InputError(
             "what heatmap.nii.gz examined is not known, because maps/examined.nii.gz is missing",
             remedy="Score the scan again.",
             code="layers",
         )
-    about = _layers(layers)
-    return Heatmap(_known_inside(image, examined), image.geometry, examined, about.scale, about.method)
+    return Heatmap(_known_inside(image, examined), image.geometry, examined, layers.scale, layers.method)
 
 
 def _known_inside(image: Image, region: Region | None) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ def write_cohort(folders: Iterable[str | Path], page: str | Path) -> CohortSumma
 
     Parameters
     ----------
-    folders : output folders of runs, or result folders.
+    folders : output folders of runs, result folders, or data sets of derivatives.
     page : the HTML file, in a folder that exists.
 
     Raises
@@ -65,4 +65,11 @@ def _scan(found: Gathered, page: Path) -> CohortScan:
     if isinstance(found.result, InputError):
         reason = f"{found.result.cause}. {found.result.remedy}"
         return CohortScan(found.scan_id, folder, "unreadable", reason, run=found.run, judged_on=found.judged_on)
-    return CohortScan.of(found.result, folder, run=found.run, judged_on=found.judged_on)
+    return CohortScan.of(
+        found.result,
+        folder,
+        run=found.run,
+        judged_on=found.judged_on,
+        report=found.report,
+        preview=found.preview,
+    )
