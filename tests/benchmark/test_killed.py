@@ -23,12 +23,13 @@ PREPARED, FITTED = 13, 6
 
 
 def started(site: Site, out: Path, until: str) -> subprocess.Popen[str]:
-    tests = Path(small_run.__file__).parent
+    # With what bans the network, see tests/conftest.py.
+    path = os.pathsep.join([str(Path(small_run.__file__).parent), os.environ["PYTHONPATH"]])
     return subprocess.Popen(
         [sys.executable, str(small_run.__file__), str(site.data["t1w-site-a"]), str(out), until],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(tests), "MPLBACKEND": "Agg"},
+        env={**os.environ, "PYTHONPATH": path, "MPLBACKEND": "Agg"},
     )
 
 

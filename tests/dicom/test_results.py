@@ -105,6 +105,24 @@ def test_the_corners_of_the_overlays_are_those_of_the_series(case: Case, written
         assert np.linalg.norm(np.array(ours) - corner, axis=1).min() < 0.1
 
 
+def test_simpleitk_finds_the_segments_in_the_slices_they_are_in(case: Case, written: Written):
+    """It reads origin, directions and pixels of a segmentation, no spacing, and no map of floating-point numbers."""
+    series = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(case.folder)))
+    segments = sitk.ReadImage(str(written["findings"]))
+    np.testing.assert_allclose(segments.GetDirection(), series.GetDirection(), atol=1e-6)
+    index = np.array(series.TransformPhysicalPointToContinuousIndex(segments.GetOrigin()))
+    corner = series.TransformIndexToPhysicalPoint(tuple(int(i) for i in np.rint(index)))
+    assert np.linalg.norm(np.subtract(corner, segments.GetOrigin())) < 0.1
+    assert (segments.GetWidth(), segments.GetHeight()) == (series.GetWidth(), series.GetHeight())
+    first = sitk.GetArrayFromImage(segments)[0] > 0
+    above = np.nan_to_num(case.outcome.heatmap.values) > LEVEL
+    # By the series' own grid; it has no other finding in this slice.
+    lps = [series.TransformIndexToPhysicalPoint((int(c), int(r), round(index[2]))) for r, c in np.argwhere(first)]
+    voxels = [nearest_voxel(case, np.array(point)) for point in lps]
+    assert all(above[voxel] for voxel in voxels)
+    assert len(voxels) == above[:, :, voxels[0][2]].sum() > 0
+
+
 def test_the_map_holds_the_heatmaps_own_numbers(case: Case, written: Written):
     image = pydicom.dcmread(written["heatmap"])
     frames = np.frombuffer(image.FloatPixelData, dtype="<f4").reshape(image.NumberOfFrames, image.Rows, image.Columns)

@@ -203,6 +203,8 @@ class Browser:
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            # The ban on the network in other words: no host is found.
+            "--host-resolver-rules=MAP * ~NOTFOUND",
             "--remote-debugging-pipe",
             "--hide-scrollbars",
         ]
