@@ -63,13 +63,13 @@ class ProtocolReference(BaseModel):
         """
         found = []
         if self.sequence is not None and sequence != self.sequence:
-            told = "cannot be told" if sequence is None else f"is {sequence}"
-            found.append(f"the contrast {told}; the protocol reference says {self.sequence}")
+            contrast = "cannot be told" if sequence is None else f"is {sequence}"
+            found.append(f"the contrast {contrast}; the protocol reference says {self.sequence}")
         if protocol is None:
             return (*found, "the file does not say how it was acquired, so the protocol reference says nothing of it")
         if self.body_part is not None and protocol.known_body_part != self.body_part.upper():
-            told = protocol.known_body_part
-            named = "names no body part" if told is None else f"names the body part {told}"
+            part = protocol.known_body_part
+            named = "names no body part" if part is None else f"names the body part {part}"
             found.append(f"the header {named}; the protocol reference says {self.body_part.upper()}")
         for name, (words, unit) in UNITS.items():
             wanted: Range | None = getattr(self, name)
