@@ -537,6 +537,50 @@ def test_volumes_of_other_formats_take_precedence_and_pictures_do_not(tmp_path):
     assert [one.members for one in find_images([tmp_path / "x"], include="*0003.dcm")] == [("IM0003.dcm",)]
 
 
+@pytest.mark.parametrize("name", ["IM{:04}.mr", "slice{:04}.bin", "J.DOE.{:04}.MR", "{:04}.1.2.840.x", "{:04}"])
+def test_a_series_is_found_whatever_its_files_are_called(tmp_path, name):
+    write(tmp_path / "x", changed())
+    for number, file in enumerate(sorted((tmp_path / "x").iterdir())):
+        file.rename(file.with_name(name.format(number)))
+    (tmp_path / "x/notes.doc").write_bytes(b"x")
+    told = []
+    (found,) = find_images([tmp_path / "x"], report=told.append)
+    np.testing.assert_array_equal(read(found.path, members=found.members).voxels, phantom())
+    assert told == [f"{tmp_path / 'x'}: 1 files of unknown kind were passed over (notes.doc)"]
+    (again,) = find_images([tmp_path / "x"], include=name.replace("{:04}", "00*"), report=told.append)
+    assert again.members == found.members
+
+
+@pytest.mark.parametrize("ending", ["", ".mr", ".7"])
+def test_dicom_beside_a_volume_is_said_whatever_its_files_are_called(tmp_path, ending):
+    write(tmp_path / "x", changed())
+    for file in list((tmp_path / "x").iterdir()):
+        file.rename(file.with_name(file.name + ending))
+    nib.save(nib.Nifti1Image(phantom(), AFFINE), tmp_path / "x/volume.nii")
+    told = []
+    assert [one.path.name for one in find_images([tmp_path / "x"], report=told.append)] == ["volume.nii"]
+    assert len(told) == 1
+    assert "10 DICOM files were passed over" in told[0]
+
+
+def test_data_sets_that_do_not_begin_as_dicom_are_said(tmp_path):
+    write(tmp_path / "x", changed())
+    for file in (tmp_path / "x").iterdir():
+        content = file.read_bytes()
+        file.write_bytes(content[content.index(b"\x08\x00") :])
+    with pytest.raises(InputError, match="10 files of unknown kind were passed over"):
+        find_images([tmp_path / "x"])
+
+
+def test_images_that_anomri_made_are_passed_over_and_said(tmp_path):
+    write(tmp_path / "x", changed())
+    write(tmp_path / "x", changed(Manufacturer="anomri", SeriesInstanceUID=f"{ROOT}9", Modality="OT"), name="OURS")
+    told = []
+    (found,) = find_images([tmp_path / "x"], report=told.append)
+    assert len(found.members) == 10
+    assert any("10 DICOM results that anomri made" in line for line in told)
+
+
 def test_a_file_that_claims_to_be_dicom_and_is_not_gets_its_reason(tmp_path):
     (tmp_path / "x.dcm").write_text("nothing")
     (found,) = find_images([tmp_path])

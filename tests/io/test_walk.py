@@ -8,12 +8,14 @@ import time
 import unicodedata
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anomri.errors import InputError
-from anomri.io import find_images
+from anomri.io import find_images, read
 from anomri.io.names import MAX_SCAN_ID, is_safe_id, safe_id, shown
 
 
@@ -41,6 +43,38 @@ def test_pictures_are_found_where_no_volume_is(tmp_path):
     assert found([tmp_path / "volumes"]) == [tmp_path / "volumes/x.nii"]
     assert [path.name for path in found([tmp_path / "volumes"], include="*.png")] == ["preview.png"]
     assert safe_id(tmp_path / "slices/b.JPG") == "b"
+
+
+def test_a_header_with_its_voxels_beside_it_is_found_and_one_without_is_said(tmp_path):
+    touch(tmp_path, "a.hdr", "a.img", "b.HDR", "b.img.gz", "alone.hdr", "c.img")
+    heard = []
+    scans = find_images([tmp_path], report=heard.append)
+    assert [(scan.path.name, scan.scan_id) for scan in scans] == [("a.hdr", "a"), ("b.HDR", "b")]
+    assert heard == [f"{tmp_path}: 2 files of unknown kind were passed over (alone.hdr, c.img)"]
+
+
+def test_the_voxels_of_a_pair_alone_are_refused_with_what_to_give(tmp_path):
+    nib.save(nib.Nifti1Pair(np.arange(1000, dtype=np.int16).reshape(10, 10, 10), np.eye(4)), tmp_path / "pair.img")
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "pair.img")
+    assert (caught.value.code, caught.value.remedy) == ("unknown_format", "Give the .hdr file of the same name.")
+    (found_alone,) = find_images([tmp_path])
+    assert read(found_alone.path).geometry.shape == (10, 10, 10)
+
+
+def test_where_nothing_is_a_scan_the_message_says_what_was_there(tmp_path):
+    touch(tmp_path, "IM0000", "x.dat", "y.bin", "README", "a.json", "table.tsv")
+    with pytest.raises(InputError, match=r"3 files of unknown kind were passed over \(IM0000, x.dat, y.bin\)"):
+        find_images([tmp_path])
+
+
+def test_what_lies_beside_scans_as_a_rule_is_passed_over_in_silence(tmp_path):
+    touch(
+        tmp_path, "README", "CHANGES", "dataset_description.json", "participants.tsv", "sub-1/x.nii.gz", "sub-1/x.json"
+    )
+    heard = []
+    assert len(find_images([tmp_path], report=heard.append)) == 1
+    assert heard == []
 
 
 def test_files_are_taken_as_they_are_and_once(tmp_path):

@@ -164,6 +164,12 @@ def read_image(path: Path, *, max_voxels: int = DEFAULT_MAX_VOXELS) -> Image:
                 return reader.read(stream, max_voxels=max_voxels)
         if stream.broken is not None:
             raise stream.broken
+        if path.name.lower().endswith((".img", ".img.gz")):
+            raise InputError(
+                "the file is of no format that anomri reads by itself; it may hold the voxels of a pair",
+                remedy="Give the .hdr file of the same name.",
+                code="unknown_format",
+            )
         claimed = is_nifti_name(path.name)
         raise InputError(
             f"the file is {'not a NIfTI file' if claimed else 'of no format that anomri reads'}",

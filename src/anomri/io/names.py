@@ -15,11 +15,14 @@ __all__ = [
     "claims_dicom",
     "is_archive_name",
     "is_hdf5_name",
+    "is_header_name",
     "is_nifti_name",
     "is_picture_name",
     "is_safe_id",
+    "is_sidecar_name",
     "is_volume_name",
     "may_be_dicom",
+    "pair_names",
     "safe_id",
     "shown",
     "visible",
@@ -34,6 +37,14 @@ NIFTI_ENDINGS = (".nii", ".nii.gz")
 VOLUME_ENDINGS = (*NIFTI_ENDINGS, ".mgh", ".mgz", ".mgh.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
 HDF5_ENDINGS = (".h5", ".hdf5")
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
+HEADER_ENDINGS = (".hdr", ".hdr.gz")
+PAIR_ENDINGS = (".img", ".img.gz", ".IMG", ".img.GZ")
+# What lies beside scans and never is one: descriptions, tables, texts, code, the voxels of MetaImage and NRRD.
+SIDECAR_ENDINGS = (
+    ".bval", ".bvec", ".csv", ".htm", ".html", ".ini", ".json", ".log", ".m", ".mat", ".md", ".pdf", ".py", ".raw",
+    ".raw.gz", ".rst", ".sh", ".tsv", ".tsv.gz", ".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml", ".zraw",
+)  # fmt: skip
+SIDECAR_NAMES = ("authors", "changes", "copying", "license", "makefile", "readme", "thumbs.db")
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 ARCHIVE_ENDING = ".zip"
 KNOWN_ENDINGS = (
@@ -80,6 +91,25 @@ def may_be_dicom(name: str) -> bool:
     """Whether a DICOM file may have this name; most have no ending, or that of a UID, a number."""
     last = name.rpartition("/")[2].rpartition(".")
     return claims_dicom(name) or not last[1] or last[2].isdecimal()
+
+
+def is_sidecar_name(name: str) -> bool:
+    """Whether a file name is that of what lies beside scans and is none, so that nobody misses it."""
+    last = name.rpartition("/")[2].lower()
+    return last.endswith(SIDECAR_ENDINGS) or last in SIDECAR_NAMES
+
+
+def is_header_name(name: str) -> bool:
+    """Whether a file name ends as that of a header does whose voxels lie in a second file."""
+    return name.lower().endswith(HEADER_ENDINGS)
+
+
+def pair_names(header: str) -> tuple[str, ...]:
+    """The names that the second file of a pair may have, by that of its header."""
+    stem = header
+    for ending in (".gz", ".hdr"):
+        stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
+    return tuple(stem + ending for ending in PAIR_ENDINGS)
 
 
 def is_archive_name(name: str) -> bool:

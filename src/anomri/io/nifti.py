@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from anomri.errors import InputError
 from anomri.io.decode import decode
 from anomri.io.guard import REMEDY_GEOMETRY, Image, agreed_affine, check_affine, check_shape, image_of
+from anomri.io.names import pair_names
 from anomri.io.stream import ByteStream, opened
 
 __all__ = ["is_nifti", "read_nifti"]
@@ -245,11 +246,8 @@ def _qform(header: Any) -> NDArray[np.float64]:
 
 def _partner(path: Path) -> Path:
     """The file with the voxels that belongs to a header file."""
-    stem = path.name
-    for ending in (".gz", ".hdr"):
-        stem = stem[: -len(ending)] if stem.lower().endswith(ending) else stem
-    for ending in (".img", ".img.gz", ".IMG", ".img.GZ"):
-        candidate = path.with_name(stem + ending)
+    for name in pair_names(path.name):
+        candidate = path.with_name(name)
         if candidate != path and candidate.is_file():
             return candidate
     raise InputError(

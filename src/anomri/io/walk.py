@@ -21,9 +21,12 @@ from anomri.io.names import (
     claims_dicom,
     is_archive_name,
     is_hdf5_name,
+    is_header_name,
     is_picture_name,
+    is_sidecar_name,
     is_volume_name,
     may_be_dicom,
+    pair_names,
     safe_id,
     shown,
 )
@@ -37,6 +40,10 @@ __all__ = ["Found", "find_files", "find_images"]
 MAX_DEPTH = 32
 # Of what was passed over so many are named.
 MAX_NAMED = 10
+# Of the files of one folder whose ending says nothing, and is the same, so many are looked into.
+MAX_SAMPLED = 3
+# The first bytes, which tell DICOM from anything else.
+HEAD_BYTES = 132
 # A folder below the root that holds one of these was made by anomri.
 OUTPUT_MARKS = ("result.json", "run.json")
 
@@ -82,11 +89,14 @@ def find_images(
     """The scans among files and folders.
 
     A file is taken as it is. A folder is walked, sorted by name and at most 32 levels deep: only regular files whose
-    name ends as a volume's (``.nii``, ``.nii.gz``, ``.mgh``, ``.mgz``, ``.mha``, ``.mhd``, ``.nrrd``, ``.nhdr``);
-    nothing hidden; no folder below it that anomri wrote; links only where they stay inside the folder. A folder that
-    holds none of these gives its DICOM series, those in zip archives among them, told by content; one without any its
-    pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which beside volumes are previews and
-    transforms. A zip archive that is given gives its DICOM series. No file is taken twice.
+    name ends as a volume's (``.nii``, ``.nii.gz``, ``.mgh``, ``.mgz``, ``.mha``, ``.mhd``, ``.nrrd``, ``.nhdr``, and
+    ``.hdr`` with its ``.img``); nothing hidden; no folder below it that anomri wrote; links only where they stay inside
+    the folder. A folder that holds none of these gives its DICOM series, those in zip archives among them, told by
+    content; one without any its pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which beside
+    volumes are previews and transforms. A zip archive that is given gives its DICOM series. No file is taken twice.
+
+    Where an ending says nothing of a file's content, three files of that ending in a folder are looked into, and all
+    of them are read where one is DICOM.
 
     Parameters
     ----------
@@ -108,14 +118,23 @@ def find_images(
     MissingDependency : there are DICOM files and pydicom is not installed.
     """
     images: dict[str, _Image] = {}
+    told: list[str] = []
     for given in map(Path, inputs):
-        for image in _within(given, include, report) if _is_listable(given) else _alone(given, report):
+        for image in _within(given, include, told.append) if _is_listable(given) else _alone(given, told.append):
             images.setdefault(image.real, image)
     if not images:
-        pattern = "volumes or pictures of a known ending" if include is None else f"files that match {shown(include)!r}"
+        pattern = (
+            "DICOM, and no volumes or pictures of a known ending,"
+            if include is None
+            else f"files that match {shown(include)!r}"
+        )
         where = ", ".join(shown(given) for given in inputs[:3]) + (", ..." if len(inputs) > 3 else "")
         remedy = "Check the path." if include is None else "Check the path and the pattern."
-        raise InputError(f"no scans found: no {pattern} in {where}", remedy=remedy, code="no_scans")
+        raise InputError(
+            f"no scans found: {'; '.join([f'no {pattern} in {where}', *told])}", remedy=remedy, code="no_scans"
+        )
+    for line in told:
+        report(line)
     return tuple(
         Found(image.path, name)
         if image.series is None
@@ -152,27 +171,81 @@ def _is_listable(given: Path) -> bool:
 
 
 def _within(folder: Path, include: str | None, report: Callable[[str], None]) -> list[_Image]:
-    found = list(_walk(folder, _is_wanted if include is None else _matcher(include), report))
+    wanted = (lambda name: not is_sidecar_name(name)) if include is None else _matcher(include)
+    found = list(_walk(folder, wanted, report))
     if include is not None:
-        series, strangers = _series(folder, [image for image in found if _may_hold_series(image.within)], report)
-        others = [image for image in found if image in strangers or not _may_hold_series(image.within)]
-        return [*others, *series]
-    volumes = [image for image in found if is_volume_name(image.within)]
+        chosen = _may_hold_series(found)
+        series, strangers = _series(folder, chosen, report)
+        aside = set(chosen) - set(strangers)
+        return [*(image for image in found if image not in aside), *series]
+    pairs = _pairs({image.within for image in found})
+    volumes = [image for image in found if is_volume_name(image.within) or image.within in pairs]
+    pictures = [image for image in found if is_picture_name(image.within) or is_hdf5_name(image.within)]
+    known = {*volumes, *pictures, *(image for image in found if image.within in pairs.values())}
+    others = [image for image in found if image not in known]
+    chosen = _may_hold_series(others)
     if volumes:
-        aside = sum(claims_dicom(image.within) for image in found)
-        if aside:
-            report(f"{shown(folder)}: {aside} DICOM files were passed over, as it holds volumes of other formats")
+        archives = [image for image in chosen if is_archive_name(image.within)]
+        dicom = [image for image in chosen if claims_dicom(image.within) or _begins_as_dicom(image.path)]
+        for aside, what in ((dicom, "DICOM files"), (archives, "zip archives")):
+            if aside:
+                report(
+                    f"{shown(folder)}: {len(aside)} {what} were passed over, as it holds volumes of other formats; "
+                    f"name their folder to have them ({_named(aside)})"
+                )
+        _tell_unknown(folder, others, {*archives, *dicom}, report)
         return volumes
-    series, _ = _series(folder, [image for image in found if _may_hold_series(image.within)], report)
-    return series if series else [image for image in found if not _may_hold_series(image.within)]
+    series, strangers = _series(folder, chosen, report)
+    _tell_unknown(folder, others, set(chosen) - set(strangers), report)
+    if series and pictures:
+        report(f"{shown(folder)}: {len(pictures)} pictures and HDF5 files were passed over, as it holds DICOM series")
+    return series if series else pictures
 
 
-def _is_wanted(name: str) -> bool:
-    return is_volume_name(name) or is_hdf5_name(name) or is_picture_name(name) or _may_hold_series(name)
+def _tell_unknown(folder: Path, others: Sequence[_Image], known: set[_Image], report: Callable[[str], None]) -> None:
+    unknown = [image for image in others if image not in known]
+    if unknown:
+        report(f"{shown(folder)}: {len(unknown)} files of unknown kind were passed over ({_named(unknown)})")
 
 
-def _may_hold_series(name: str) -> bool:
-    return may_be_dicom(name) or is_archive_name(name)
+def _named(images: Sequence[_Image]) -> str:
+    return _listed([image.within for image in images])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(shown, names[:MAX_NAMED])) + (", ..." if len(names) > MAX_NAMED else "")
+
+
+def _pairs(names: set[str]) -> dict[str, str]:
+    """The headers among these names whose voxels lie beside them, and where."""
+    return {name: data for name in names if is_header_name(name) for data in pair_names(name) if data in names}
+
+
+def _may_hold_series(images: Sequence[_Image]) -> list[_Image]:
+    """The files that may be DICOM or an archive of it: by their names, and where these say nothing by a sample."""
+    kinds: dict[tuple[str, str], list[_Image]] = defaultdict(list)
+    chosen: set[_Image] = set()
+    for image in images:
+        folder, _, name = image.within.rpartition("/")
+        if may_be_dicom(image.within) or is_archive_name(image.within):
+            chosen.add(image)
+        elif not (is_volume_name(name) or is_picture_name(name) or is_hdf5_name(name)):
+            kinds[folder, name.rpartition(".")[2].lower()].append(image)
+    for alike in kinds.values():
+        if any(_begins_as_dicom(image.path) for image in alike[:MAX_SAMPLED]):
+            chosen.update(alike)
+    return [image for image in images if image in chosen]
+
+
+def _begins_as_dicom(path: Path) -> bool:
+    """Whether a file's first bytes are those of DICOM; one that cannot be read is none."""
+    from anomri.io.dicom import is_dicom
+
+    try:
+        with members_of(path.parent) as files, files.open(path.name) as file:
+            return is_dicom(file.read(HEAD_BYTES))
+    except InputError:
+        return False
 
 
 def _alone(given: Path, report: Callable[[str], None]) -> list[_Image]:
@@ -193,6 +266,8 @@ def _series(
         contents = find_series(members)
     if contents.imageless:
         report(f"{shown(folder)}: passed over {len(contents.imageless)} DICOM files that are no images")
+    if contents.ours:
+        report(f"{shown(folder)}: passed over {len(contents.ours)} DICOM results that anomri made")
     for one in contents.series:
         first = files[one.members[0]]
         entities = bids_entities(Path(first.real).parent)
@@ -210,6 +285,8 @@ def _archived(archive: _Image, report: Callable[[str], None]) -> list[_Image]:
             contents = find_series(members)
     except InputError:
         return [archive]
+    if contents.ours:
+        report(f"{shown(archive.path)}: passed over {len(contents.ours)} DICOM results that anomri made")
     if not contents.series and archive.within:
         report(f"{shown(archive.path)}: passed over, as it holds no DICOM image")
         return []
@@ -275,8 +352,7 @@ def _walk(root: Path, wanted: Callable[[str], bool], report: Callable[[str], Non
 
     yield from visit(root, "", 0)
     for what, names in sorted(skipped.items()):
-        named = ", ".join(map(shown, names[:MAX_NAMED])) + (", ..." if len(names) > MAX_NAMED else "")
-        report(f"{shown(root)}: skipped {len(names)} {what} ({named})")
+        report(f"{shown(root)}: skipped {len(names)} {what} ({_listed(names)})")
 
 
 def _leads_out(link: Path, root: str) -> bool:

@@ -24,6 +24,8 @@ from anomri.io.names import claims_dicom
 __all__ = ["Contents", "Series", "find_series", "grouped"]
 
 HEAD_BYTES = 132
+# The manufacturer that `anomri.dicom` writes into its results.
+MAKER = "anomri"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,13 @@ class Contents:
     ----------
     series : sorted by their ids; a DICOM file that cannot be read is one alone.
     imageless : names of DICOM files that are no images: reports, presentation states, directories.
+    ours : names of images that anomri made of a scan: heatmaps, masks, pictures.
     strangers : names of files that are not DICOM.
     """
 
     series: tuple[Series, ...]
     imageless: tuple[str, ...]
+    ours: tuple[str, ...]
     strangers: tuple[str, ...]
 
 
@@ -71,6 +75,7 @@ def find_series(members: Members) -> Contents:
     found: list[Instance] = []
     broken: list[Series] = []
     imageless: list[str] = []
+    ours: list[str] = []
     strangers: list[str] = []
     for name in members.names():
         try:
@@ -87,6 +92,8 @@ def find_series(members: Members) -> Contents:
             continue
         if instance.pixels is None and instance.sop_class not in MR_CLASSES:
             imageless.append(name)
+        elif instance.protocol.maker == MAKER:
+            ours.append(name)
         else:
             found.append(instance)
     series = [
@@ -94,7 +101,7 @@ def find_series(members: Members) -> Contents:
         for part in grouped(found)
     ]
     known = sorted([*series, *broken], key=lambda one: (one.scan_id, one.members))
-    return Contents(tuple(known), tuple(imageless), tuple(strangers))
+    return Contents(tuple(known), tuple(imageless), tuple(ours), tuple(strangers))
 
 
 def grouped(instances: Iterable[Instance]) -> list[tuple[Instance, ...]]:
