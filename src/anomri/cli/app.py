@@ -17,6 +17,7 @@ from anomri.cli.cohort import cohort
 from anomri.cli.datasets import datasets
 from anomri.cli.demo import demo
 from anomri.cli.dicom import dicom
+from anomri.cli.extract import extract
 from anomri.cli.fit import fit
 from anomri.cli.info import info
 from anomri.cli.methods import methods
@@ -38,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 COMMANDS = (
-    score, bids, report, dicom, cohort, fit, calibrate, demo, simulate, datasets, benchmark, methods, models, info,
+    score, bids, report, dicom, cohort, fit, calibrate, demo, extract, simulate, datasets, benchmark, methods, models, info,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from anomri.core.geometry import carry
+from anomri.core.geometry import Geometry, carry
 from anomri.core.region import Region
 from anomri.core.scan import Scan
 from anomri.errors import PreparationFailed
@@ -21,6 +22,9 @@ from anomri.preparation.mask import PLAUSIBLE_ML, stripped_mask
 
 __all__ = ["Extraction", "extract", "find_brain"]
 
+# Fluid around the tissue that masks of stripped brains hold (site A: 1–2 mm).
+_FLUID_MM = 1.0
+_STEP_VOXELS = 0.7
 # A stripped scan has background around it.
 _LEAST_BACKGROUND = 0.1
 
@@ -80,8 +84,20 @@ def find_brain(scan: Scan) -> tuple[Region, dict[str, float]]:
             "no brain could be cut out of the head", remedy="Give a brain mask with --mask.", code="extraction"
         )
     measured = measure_mask(mask, geometry, location, template_outline(location, geometry))
-    fine: NDArray[np.bool_] = carry(mask.astype(np.float32), geometry, scan.geometry) > 0.5
-    return Region(fine, scan.geometry, "brain", "extraction"), measured
+    return Region(_with_fluid(mask, geometry, scan.geometry), scan.geometry, "brain", "extraction"), measured
+
+
+def _with_fluid(mask: NDArray[np.bool_], geometry: Geometry, target: Geometry) -> NDArray[np.bool_]:
+    """A mask grown by the fluid around it, on another grid; distances are carried, so its surface stays smooth."""
+    spacing = geometry.spacing_mm[0]
+    far = 4.0 * spacing
+    away = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
+    # Both distances count from the middle of a voxel, the surface lies between two.
+    depth = np.clip(far - spacing * (away - 0.5 * np.sign(away)), 0.0, 2.0 * far).astype(np.float32)
+    # Smoothed, or steps of whole voxels would decide about each voxel of a grid as coarse as this one.
+    depth = ndimage.gaussian_filter(depth, _STEP_VOXELS)
+    within: NDArray[np.bool_] = carry(depth, geometry, target) > far - _FLUID_MM
+    return within
 
 
 def _if_stripped(scan: Scan) -> Region | None:

@@ -28,8 +28,8 @@ _BEYOND_MM, _CERTAIN_MM, _FAR_MM = 9.0, 6.0, np.float32(60.0)
 _CORTEX_MM, _TISSUE_BEGINS = (3.0, 12.0), 0.5
 # Smoothing of the brightness that is divided by, mm.
 _SHADING_MM = 20.0
-# Half the thickness of what ties the brain to the skull, the width of the sulci that are bridged, and the fluid around.
-_TIE_MM, _SULCUS_MM, _FLUID_MM = 3.0, 8.0, 1.0
+# Half the thickness of what ties the brain to the skull, and half the width of the sulci that are bridged.
+_TIE_MM, _SULCUS_MM = 3.0, 8.0
 
 
 def template_outline(location: Location, geometry: Geometry) -> Mask:
@@ -71,9 +71,8 @@ def _outline(values: FloatArray, distance: FloatArray, spacing: float) -> Mask:
     core |= _grown(core, _TIE_MM / spacing) & tissue
     wide = _SULCUS_MM / spacing
     pad = int(wide) + 1
-    closed = ~_grown(~_grown(np.pad(core, pad), wide), wide)
-    whole = _grown(closed, _FLUID_MM / spacing)[pad:-pad, pad:-pad, pad:-pad]
-    return largest(ndimage.binary_fill_holes(whole & possible))
+    closed = ~_grown(~_grown(np.pad(core, pad), wide), wide)[pad:-pad, pad:-pad, pad:-pad]
+    return largest(ndimage.binary_fill_holes(closed & possible))
 
 
 def _distance_mm(location: Location, geometry: Geometry) -> FloatArray:
