@@ -22,11 +22,21 @@ def timed_loss(plain_s: float, mixed_s: float):
     return loss
 
 
-def test_the_cpu_trains_in_float32_without_measuring() -> None:
+@pytest.mark.parametrize(
+    ("knows", "expected"),
+    [({"amx_bf16": True}, "bf16-mixed"), ({"amx_bf16": False}, "32-true"), ({}, "32-true"), (None, "32-true")],
+)
+def test_the_cpu_trains_in_bfloat16_where_it_has_units_for_it_without_measuring(
+    knows: dict[str, bool] | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(_module: nn.Module) -> Tensor:
         raise AssertionError("measured")
 
-    assert choose_precision(CPU, nn.Linear(2, 1), never) == "32-true"
+    if knows is None:
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: knows, raising=False)
+    assert choose_precision(CPU, nn.Linear(2, 1), never) == expected
 
 
 @pytest.mark.parametrize(
