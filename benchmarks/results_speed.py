@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from anomri.core.geometry import Geometry
 from anomri.core.outcome import Outcome
 from anomri.dicom import dicom_results, read_source, write_dicom
+from anomri.io.members import members_sha256
 from anomri.report.folder import outcome_of
 from anomri.report.page import scan_page
 from anomri.report.pdf import scan_pdf
@@ -38,6 +40,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         series, out = Path(folder) / "series", Path(folder) / "out"
         write_series(series, grid)
+        # The series has no voxels of the scan: it is known by its bytes.
+        digest = members_sha256(series, sorted(file.name for file in series.iterdir()))
+        scored = outcome.result.input.model_copy(update={"format": "dicom", "sha256": digest})
+        outcome = replace(outcome, result=outcome.result.model_copy(update={"input": scored}))
         rows = [
             ("report.html", *seconds(lambda: scan_page(outcome))),
             ("report.pdf", *seconds(lambda: scan_pdf(outcome))),
@@ -51,8 +57,7 @@ def main() -> None:
 
 def as_dicom(outcome: Outcome, series: Path, out: Path) -> None:
     """All objects but the PDF, whose making has its own row."""
-    assert outcome.heatmap is not None
-    source = read_source(series, outcome.heatmap.geometry, outcome.result.scan_id)
+    source = read_source(series, outcome)
     write_dicom(dicom_results(outcome, source, created=datetime(2026, 11, 27), pdf=b"%PDF"), out)
 
 

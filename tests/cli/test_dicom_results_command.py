@@ -9,7 +9,8 @@ import pydicom
 import pytest
 
 from anomri.runs.save import save
-from dicom.conftest import Case, oblique, write_case
+from dicom.conftest import PATIENT, Case, oblique, write_case
+from dicom_slices import series, write
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,14 @@ def test_another_series_is_refused_in_one_line_and_nothing_is_written(anomri, re
     other = write_case(tmp_path / "other", oblique(turn_deg=0.0))
     assert anomri("dicom", result, "--source", other.folder, "-o", tmp_path / "dicom") == 3
     assert capsys.readouterr().err.startswith("anomri: InputError[other_grid]")
+    assert not (tmp_path / "dicom").exists()
+
+
+def test_another_patient_of_the_same_protocol_is_refused(anomri, case: Case, result: Path, tmp_path: Path, capsys):
+    theirs = np.random.default_rng(5).integers(0, 2000, case.geometry.shape).astype(np.uint16)
+    other = write(tmp_path / "other", series(theirs, case.geometry.affine, **{**PATIENT, "PatientID": "OTHER"}))
+    assert anomri("dicom", result, "--source", other, "-o", tmp_path / "dicom") == 3
+    assert capsys.readouterr().err.startswith("anomri: InputError[other_series]")
     assert not (tmp_path / "dicom").exists()
 
 

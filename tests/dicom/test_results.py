@@ -34,7 +34,7 @@ Written = dict[str, Path]
 
 
 def made(case: Case, outcome: Outcome | None = None, **options: Any) -> dict[str, Any]:
-    source = read_source(case.folder, case.geometry, "sub-17_T1w")
+    source = read_source(case.folder, case.outcome)
     return dicom_results(case.outcome if outcome is None else outcome, source, **{"created": CREATED, **options})
 
 
@@ -261,7 +261,7 @@ def bytes_of(image: Any) -> bytes:
 def test_a_scan_that_was_not_judged_has_a_report_and_a_picture(
     case: Case, refused: Callable[..., Result], verdict: str
 ):
-    source = read_source(case.folder, None, "sub-17_T1w")
+    source = read_source(case.folder, case.outcome)
     images = dicom_results(Outcome(refused(verdict=verdict)), source, created=CREATED)
     assert set(images) == {"report", "preview"}
     assert verdict in str(images["report"])
@@ -283,23 +283,19 @@ def test_findings_that_the_heatmap_does_not_hold_are_refused(case: Case):
         made(case, one)
 
 
-def test_a_header_that_the_standard_forbids_is_refused(tmp_path: Path):
+def test_a_header_that_the_standard_forbids_is_refused(case: Case, tmp_path: Path):
     from dicom_slices import series, write
 
-    geometry = oblique()
-    voxels = np.ones(geometry.shape, dtype=np.uint16)
-    write(tmp_path, series(voxels, geometry.affine, **{**PATIENT, "PatientSex": "UNKNOWN"}))
+    write(tmp_path, series(case.voxels, case.geometry.affine, **{**PATIENT, "PatientSex": "UNKNOWN"}))
     with pytest.raises(InputError, match="series_header"):
-        made(Case(outcome_on(geometry, voxels), tmp_path, voxels, geometry))
+        made(replace(case, folder=tmp_path))
 
 
-def test_an_anonymous_series_gives_anonymous_results(tmp_path: Path):
+def test_an_anonymous_series_gives_anonymous_results(case: Case, tmp_path: Path):
     from dicom_slices import series, write
 
-    geometry = oblique()
-    voxels = np.ones(geometry.shape, dtype=np.uint16)
-    write(tmp_path, series(voxels, geometry.affine, FrameOfReferenceUID=PATIENT["FrameOfReferenceUID"]))
-    images = made(Case(outcome_on(geometry, voxels), tmp_path, voxels, geometry), pdf=PDF)
+    write(tmp_path, series(case.voxels, case.geometry.affine, FrameOfReferenceUID=PATIENT["FrameOfReferenceUID"]))
+    images = made(replace(case, folder=tmp_path), pdf=PDF)
     assert len(images) == 5
     assert not any(image.PatientName or image.PatientID for image in images.values())
 

@@ -27,7 +27,7 @@ def dicom(
     """Write a result as DICOM objects of the patient's study: report, picture, heatmap, findings.
 
     They carry the name and identity of the patient, which no other output does, because they go back to the archive
-    the series came from. Of a study with several series the one that was scored is found by its grid.
+    the series came from. The series that was scored is known by its bytes or its voxels; any other one is refused.
 
     \b
     anomri dicom results/T1w --source study/T1w -o for-the-archive
@@ -46,11 +46,9 @@ def dicom(
             f"{result} holds {len(found)} results. Name the JSON of one, such as {found[0]}", param_hint="RESULT"
         )
     outcome = outcome_of(found[0])
-    images = (outcome.heatmap, outcome.scan, outcome.brain)
-    grid = next((image.geometry for image in images if image is not None), None)
     # The clock is read here and nowhere else: everything below gives the same bytes for the same time.
     now = datetime.now()
-    series = read_source(source, grid, outcome.result.scan_id)
+    series = read_source(source, outcome)
     made = dicom_results(outcome, series, created=now, pdf=scan_pdf(outcome) if pdf else None)
     for path in write_dicom(made, out):
         say(str(path))
