@@ -49,7 +49,7 @@ def test_info_lists_the_series_of_a_folder_and_of_a_zip(anomri, study, tmp_path,
     assert (sound["slices"], sound["shape"], sound["spacing_mm"]) == (12, [36, 36, 12], [1.5, 1.5, 3.0])
     assert (sound["orientation"], sound["problem"]) == ("LPS", None)
     assert "not_a_volume" in listed["series-001"]["problem"]
-    assert "slice 6 of 12 is missing" in listed["series-009"]["problem"]
+    assert "1 slice is missing, between InstanceNumber 5 and 7" in listed["series-009"]["problem"]
     with zipfile.ZipFile(tmp_path / "study.zip", "w") as packed:
         for file in study.iterdir():
             packed.write(file, file.name)

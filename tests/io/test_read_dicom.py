@@ -259,9 +259,35 @@ def test_a_missing_slice_is_named(tmp_path):
     images = changed()
     error = refusal(write(tmp_path / "x", images[:4] + images[5:]))
     assert error.code == "missing_slices"
-    assert "slice 5 of 10 is missing" in error.cause
+    assert "1 slice is missing, between InstanceNumber 4 and 6:" in error.cause
     error = refusal(write(tmp_path / "y", images[:2] + images[4:6] + images[7:]))
-    assert "slices 3, 4, 7 of 10 are missing" in error.cause
+    assert "3 slices are missing, between InstanceNumber 2 and 5, between InstanceNumber 6 and 8:" in error.cause
+    unnumbered = changed(InstanceNumber=None)
+    error = refusal(write(tmp_path / "z", unnumbered[:4] + unnumbered[5:]))
+    normal = AFFINE[:3, 2] / 3.0
+    depths = [(AFFINE @ [0, 0, z, 1])[:3] @ normal for z in (3, 5)]
+    # Of the two directions of a normal the right-handed one in LPS counts.
+    assert any(f"at {s * depths[0]:.4g} and {s * depths[1]:.4g} mm" in error.cause for s in (-1, 1)) or any(
+        f"at {s * depths[1]:.4g} and {s * depths[0]:.4g} mm" in error.cause for s in (-1, 1)
+    )
+
+
+def test_every_second_slice_is_missing_where_distance_and_numbers_say_so_and_a_note_where_one_does(tmp_path):
+    images = series(np.repeat(phantom(), 2, axis=2), AFFINE, SpacingBetweenSlices=3.0)[::2]
+    error = refusal(write(tmp_path / "x", images))
+    assert error.code == "missing_slices"
+    assert "one slice in 2 is there: they are 6 mm apart where the header says 3 mm" in error.cause
+    for number, image in enumerate(images, start=1):
+        image.InstanceNumber = number
+    scan = read(write(tmp_path / "y", images))
+    assert scan.geometry.spacing_mm[2] == pytest.approx(6.0)
+    assert any("6 mm apart by their positions, which count, and 3 mm" in note for note in scan.source.notes)
+
+
+@pytest.mark.parametrize("stated", [3.0, -3.0, 3.1, 0.0, None])
+def test_distances_that_agree_or_are_not_stated_give_no_note(tmp_path, stated):
+    scan = read(write(tmp_path / "x", changed(**({} if stated is None else {"SpacingBetweenSlices": stated}))))
+    assert not any("apart by their positions" in note for note in scan.source.notes)
 
 
 def test_slices_that_are_not_evenly_spaced_are_named(tmp_path):
@@ -270,7 +296,7 @@ def test_slices_that_are_not_evenly_spaced_are_named(tmp_path):
     images[6].ImagePositionPatient = [f"{v:.8g}" for v in np.array(images[6].ImagePositionPatient) + 0.4 * step]
     error = refusal(write(tmp_path / "x", images))
     assert error.code == "uneven_slices"
-    assert "slices 6 and 7 are 4.2 mm apart and most others 3 mm" in error.cause
+    assert "InstanceNumber 6 and 7 are 4.2 mm apart and most others 3 mm" in error.cause
 
 
 def test_a_slice_beside_the_line_of_the_others_is_refused(tmp_path):
@@ -293,7 +319,7 @@ def test_identical_copies_are_left_out_and_said_others_are_refused(tmp_path):
     image.save_as(tmp_path / "x/IM1003")
     error = refusal(tmp_path / "x")
     assert error.code == "duplicate_slices"
-    assert "slice 4" in error.cause
+    assert "InstanceNumber 4 and 4" in error.cause
 
 
 def test_several_volumes_at_the_same_places_are_not_one(tmp_path):

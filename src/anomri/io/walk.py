@@ -92,8 +92,9 @@ def find_images(
     name ends as a volume's (``.nii``, ``.nii.gz``, ``.mgh``, ``.mgz``, ``.mha``, ``.mhd``, ``.nrrd``, ``.nhdr``, and
     ``.hdr`` with its ``.img``); nothing hidden; no folder below it that anomri wrote; links only where they stay inside
     the folder. A folder that holds none of these gives its DICOM series, those in zip archives among them, told by
-    content; one without any its pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which beside
-    volumes are previews and transforms. A zip archive that is given gives its DICOM series. No file is taken twice.
+    content; one without any its pictures (``.png``, ``.jpg``, ``.tif``, ``.npy``, ``.npz``) and HDF5 files, which
+    beside volumes are previews and transforms. A zip archive that is given gives its DICOM series. No file is taken
+    twice.
 
     Where an ending says nothing of a file's content, three files of that ending in a folder are looked into, and all
     of them are read where one is DICOM.
@@ -187,11 +188,11 @@ def _within(folder: Path, include: str | None, report: Callable[[str], None]) ->
     if volumes:
         archives = [image for image in chosen if is_archive_name(image.within)]
         dicom = [image for image in chosen if claims_dicom(image.within) or _begins_as_dicom(image.path)]
-        for aside, what in ((dicom, "DICOM files"), (archives, "zip archives")):
-            if aside:
+        for passed, what in ((dicom, "DICOM files"), (archives, "zip archives")):
+            if passed:
                 report(
-                    f"{shown(folder)}: {len(aside)} {what} were passed over, as it holds volumes of other formats; "
-                    f"name their folder to have them ({_named(aside)})"
+                    f"{shown(folder)}: {len(passed)} {what} were passed over, as it holds volumes of other formats; "
+                    f"name their folder to have them ({_named(passed)})"
                 )
         _tell_unknown(folder, others, {*archives, *dicom}, report)
         return volumes

@@ -17,7 +17,7 @@ from anomri.io.dicom.header import Plane
 from anomri.io.dicom.problems import not_a_volume
 from anomri.io.guard import REMEDY_GEOMETRY, check_affine
 
-__all__ = ["same_directions", "stacked", "volume_affine"]
+__all__ = ["named_planes", "same_directions", "spacing_note", "stacked", "volume_affine"]
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
 # Of direction cosines and of spacings: scanners print them with six digits and more.
@@ -86,11 +86,37 @@ def volume_affine(planes: Sequence[Plane]) -> NDArray[np.float64]:
     affine = np.eye(4)
     affine[:3, 0] = rows * first.spacing_mm[1]
     affine[:3, 1] = columns * first.spacing_mm[0]
-    affine[:3, 2] = _step(positions, _normal(first), first)
+    affine[:3, 2] = _step(positions, _normal(first), planes)
     affine[:3, 3] = positions[0]
     affine[:3] *= LPS_TO_RAS[:, None]
     check_affine(affine)
     return affine
+
+
+def spacing_note(planes: Sequence[Plane]) -> str | None:
+    """What header and positions of evenly spaced planes, in order, say differently of their distance."""
+    stated = planes[0].between_mm
+    if stated is None or stated <= 0 or len(planes) < 2:
+        return None
+    apart = _distance(planes[0], planes[-1]) / (len(planes) - 1)
+    if abs(apart - stated) <= max(GAP_SHARE * stated, JITTER_MM):
+        return None
+    return (
+        f"slices lie {apart:.4g} mm apart by their positions, which count, and {stated:.4g} mm by the header "
+        "(SpacingBetweenSlices); slices may be missing"
+    )
+
+
+def named_planes(planes: Sequence[Plane]) -> str:
+    """Planes as a user finds them: by InstanceNumber, else by their place along the normal of the slices."""
+    if all(plane.number is not None for plane in planes):
+        return "InstanceNumber " + " and ".join(str(plane.number) for plane in planes)
+    depths = [float(np.array(plane.position) @ _normal(planes[0])) for plane in planes]
+    return "the slices at " + " and ".join(f"{depth:.4g}" for depth in depths) + " mm"
+
+
+def _distance(one: Plane, other: Plane) -> float:
+    return float(abs((np.array(other.position) - np.array(one.position)) @ _normal(one)))
 
 
 def _normal(plane: Plane) -> NDArray[np.float64]:
@@ -107,10 +133,10 @@ def _normal(plane: Plane) -> NDArray[np.float64]:
     return normal
 
 
-def _step(positions: NDArray[np.float64], normal: NDArray[np.float64], first: Plane) -> NDArray[np.float64]:
+def _step(positions: NDArray[np.float64], normal: NDArray[np.float64], planes: Sequence[Plane]) -> NDArray[np.float64]:
     """From one slice to the next, mm."""
     if len(positions) == 1:
-        alone = first.thickness_mm
+        alone = planes[0].thickness_mm if planes[0].between_mm is None else planes[0].between_mm
         return normal * (alone if alone is not None and alone > 0 else 1.0)
     step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(positions) - 1)
     gaps = np.diff(positions @ normal)
@@ -118,35 +144,53 @@ def _step(positions: NDArray[np.float64], normal: NDArray[np.float64], first: Pl
     tolerance = max(GAP_SHARE * usual, JITTER_MM)
     odd = np.flatnonzero(np.abs(gaps - usual) > tolerance)
     if odd.size:
-        raise _gap(gaps, usual, odd)
+        raise _gap(gaps, usual, odd, planes)
     sideways = positions - positions[0] - np.arange(len(positions))[:, None] * step
     if np.linalg.norm(sideways, axis=1).max() > max(GAP_SHARE * usual, 2 * JITTER_MM) * 2:
         worst = int(np.argmax(np.linalg.norm(sideways, axis=1)))
         raise InputError(
-            f"slice {worst + 1} lies beside the line of the others",
+            f"{named_planes([planes[worst]])} lies beside the line of the others",
             remedy="Export the series again, or leave the slices out that belong to another one.",
             code="uneven_slices",
+        )
+    left_out = _left_out(planes, usual)
+    if left_out > 1:
+        raise InputError(
+            f"only one slice in {left_out} is there: they are {usual:.4g} mm apart where the header says "
+            f"{usual / left_out:.4g} mm, and InstanceNumber goes up by {left_out}",
+            remedy="Export the whole series again.",
+            code="missing_slices",
         )
     return step
 
 
-def _gap(gaps: NDArray[np.float64], usual: float, odd: NDArray[np.intp]) -> InputError:
+def _left_out(planes: Sequence[Plane], apart_mm: float) -> int:
+    """How many times as far apart planes are as the header says, where their numbers say so, too; 1 where not."""
+    stated, numbers = planes[0].between_mm, [plane.number for plane in planes]
+    if stated is None or stated <= 0 or None in numbers:
+        return 1
+    times = round(apart_mm / stated)
+    steps = set(np.abs(np.diff(np.array(numbers, dtype=np.int64))).tolist())
+    return times if abs(apart_mm / stated - times) <= GAP_SHARE * times and steps == {times} else 1
+
+
+def _gap(gaps: NDArray[np.float64], usual: float, odd: NDArray[np.intp], planes: Sequence[Plane]) -> InputError:
     times = gaps / usual
     whole = np.rint(times)
     if (whole >= 1).all() and (np.abs(times - whole) <= GAP_SHARE * whole).all() and whole.max() <= MOST_MISSING:
-        # Where each slice that is there stands among all, counted from 1.
-        numbers = np.concatenate([[1], 1 + np.cumsum(whole.astype(int))])
-        missing = sorted(set(range(1, int(numbers[-1]) + 1)) - set(numbers.tolist()))
-        named = ", ".join(map(str, missing[:NAMED])) + (", …" if len(missing) > NAMED else "")
-        which = f"slice {named} of {numbers[-1]} is" if len(missing) == 1 else f"slices {named} of {numbers[-1]} are"
+        wide = np.flatnonzero(whole > 1)
+        missing = int(whole.sum()) - len(whole)
+        named = ", between ".join(named_planes(planes[at : at + 2]) for at in wide[:NAMED])
+        more = ", …" if len(wide) > NAMED else ""
         return InputError(
-            f"{which} missing: there are gaps where the others are {usual:.4g} mm apart",
+            f"{missing} {'slice is' if missing == 1 else 'slices are'} missing, between {named}{more}: there are gaps "
+            f"where the others are {usual:.4g} mm apart",
             remedy="Export the whole series again.",
             code="missing_slices",
         )
     at = int(odd[0])
     return InputError(
-        f"slices {at + 1} and {at + 2} are {gaps[at]:.4g} mm apart and most others {usual:.4g} mm",
+        f"{named_planes(planes[at : at + 2])} are {gaps[at]:.4g} mm apart and most others {usual:.4g} mm",
         remedy="Give a series of evenly spaced slices.",
         code="uneven_slices",
     )

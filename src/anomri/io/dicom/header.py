@@ -56,7 +56,7 @@ LARGEST = 1e30
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 SOP_CLASS, STUDY_UID, SERIES_UID = 0x00080016, 0x0020000D, 0x0020000E
-SERIES_NUMBER, MODALITY, IMAGE_TYPE = 0x00200011, 0x00080060, 0x00080008
+SERIES_NUMBER, MODALITY, IMAGE_TYPE, IMAGE_NUMBER = 0x00200011, 0x00080060, 0x00080008, 0x00200013
 ROWS, COLUMNS, FRAMES, SAMPLES, PHOTOMETRIC = 0x00280010, 0x00280011, 0x00280008, 0x00280002, 0x00280004
 ALLOCATED, STORED, HIGH_BIT, SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 POSITION, ORIENTATION, SPACING = 0x00200032, 0x00200037, 0x00280030
@@ -82,9 +82,9 @@ PROTOCOL_TAGS = (
     SERIES_TEXT, PROTOCOL_TEXT, SEQUENCE_TEXT, PULSE_TEXT,
 )  # fmt: skip
 VALUES = frozenset((
-    *STORED_TAGS, *PROTOCOL_TAGS, SOP_CLASS, STUDY_UID, SERIES_UID, SERIES_NUMBER, MODALITY, IMAGE_TYPE, ROWS, COLUMNS,
-    FRAMES, POSITION, ORIENTATION, SPACING, THICKNESS, BETWEEN, SLOPE, INTERCEPT, BURNED_IN, ECHO_NUMBER, B_VALUE,
-    MOMENT, INVERSION, CONTENT_MOMENT, FRAME_TYPE, EFFECTIVE_TE, INVERSION_TIMES,
+    *STORED_TAGS, *PROTOCOL_TAGS, SOP_CLASS, STUDY_UID, SERIES_UID, SERIES_NUMBER, MODALITY, IMAGE_TYPE,
+    IMAGE_NUMBER, ROWS, COLUMNS, FRAMES, POSITION, ORIENTATION, SPACING, THICKNESS, BETWEEN, SLOPE, INTERCEPT,
+    BURNED_IN, ECHO_NUMBER, B_VALUE, MOMENT, INVERSION, CONTENT_MOMENT, FRAME_TYPE, EFFECTIVE_TE, INVERSION_TIMES,
 ))  # fmt: skip
 SEQUENCES = frozenset((SHARED, PER_FRAME, *GROUPS))
 
@@ -98,7 +98,9 @@ class Plane:
     position : of the first pixel's centre, LPS mm; None where the header has none, as with the next two.
     orientation : directions along a row and down a column, LPS.
     spacing_mm : between rows and between columns.
-    thickness_mm : of the slice, or to the next one; None where not given.
+    thickness_mm : of the slice; None where not given.
+    between_mm : from its middle to that of the next one, SpacingBetweenSlices; None where not given.
+    number : InstanceNumber of a classic image; None for a frame, or where not given.
     slope, intercept : stored value → value; NaN where the header has no number there.
     kind : image type, in capitals.
     echo : number and time in 0.1 ms, (0, -1) where not given.
@@ -109,6 +111,8 @@ class Plane:
     orientation: tuple[float, ...] | None
     spacing_mm: tuple[float, ...] | None
     thickness_mm: float | None
+    between_mm: float | None
+    number: int | None
     slope: float
     intercept: float
     kind: tuple[str, ...]
@@ -337,13 +341,14 @@ def _stored(found: tuple[tuple[int, bytes], ...], order: str) -> Stored:
 
 def _plane(values: _Values) -> Plane:
     """The slice of a classic image."""
-    gap, thickness = values.decimal(BETWEEN), values.decimal(THICKNESS)
     echo_ms = values.decimal(TE)
     return Plane(
         position=_exactly(3, values.decimals(POSITION)),
         orientation=_exactly(6, values.decimals(ORIENTATION)),
         spacing_mm=_exactly(2, values.decimals(SPACING)),
-        thickness_mm=thickness if gap is None else abs(gap),
+        thickness_mm=values.decimal(THICKNESS),
+        between_mm=_length(values.decimal(BETWEEN)),
+        number=values.integer(IMAGE_NUMBER),
         slope=_scaling(values, SLOPE, 1.0),
         intercept=_scaling(values, INTERCEPT, 0.0),
         kind=values.words(IMAGE_TYPE),
@@ -376,6 +381,8 @@ def _frame_plane(groups: dict[int, _Values], values: _Values) -> Plane:
         orientation=_exactly(6, of(ORIENTATION_GROUP).decimals(ORIENTATION)),
         spacing_mm=_exactly(2, measures.decimals(SPACING)),
         thickness_mm=measures.decimal(THICKNESS),
+        between_mm=_length(measures.decimal(BETWEEN)),
+        number=None,
         slope=_scaling(of(VALUE_GROUP), SLOPE, 1.0),
         intercept=_scaling(of(VALUE_GROUP), INTERCEPT, 0.0),
         kind=kind if kind else values.words(IMAGE_TYPE),
@@ -422,6 +429,11 @@ def _protocol_of(found: tuple[tuple[int, bytes], ...], grouped: tuple[tuple[int,
 
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)
+
+
+def _length(value: float | None) -> float | None:
+    """Without its sign, by which some programs mean the order of slices."""
+    return None if value is None else abs(value)
 
 
 def _exactly(count: int, values: tuple[float, ...]) -> tuple[float, ...] | None:

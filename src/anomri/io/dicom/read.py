@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from anomri.errors import InputError
 from anomri.io.dicom.elements import DEFLATED, NATIVE
 from anomri.io.dicom.feed import Feed
-from anomri.io.dicom.grid import stacked, volume_affine
-from anomri.io.dicom.header import ENHANCED, MR_CLASSES, Instance, read_header
+from anomri.io.dicom.grid import named_planes, spacing_note, stacked, volume_affine
+from anomri.io.dicom.header import ENHANCED, MR_CLASSES, Instance, Plane, read_header
 from anomri.io.dicom.pixels import check_stored, decoded, native, require_decoder, values_of
 from anomri.io.dicom.problems import bad_header, not_a_volume, truncated
 from anomri.io.dicom.protocol import contrast_of, notes_on
@@ -116,7 +116,7 @@ def describe_series(path: Path, members: Sequence[str]) -> Described:
     """
     instances: list[Instance] = []
     problem: InputError | None = None
-    affine, shape = None, None
+    affine, shape, contradicted = None, None, None
     try:
         with members_of(path, members) as files:
             for name in members:
@@ -129,6 +129,7 @@ def describe_series(path: Path, members: Sequence[str]) -> Described:
         first = instances[0]
         shape = (first.columns, first.rows, len(runs))
         affine = volume_affine([planes[run[0]] for run in runs])
+        contradicted = spacing_note([planes[run[0]] for run in runs])
         check_shape(shape, max_voxels=math.prod(shape))
         _one_volume(runs)
     except InputError as error:
@@ -139,7 +140,7 @@ def describe_series(path: Path, members: Sequence[str]) -> Described:
         spacing_mm=None if affine is None else tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist()),
         affine=affine,
         sequence=contrast_of(instances[0].protocol) if instances else None,
-        notes=tuple(_notes(instances)) if instances else (),
+        notes=(*_notes(instances), *_given(contradicted)) if instances else (),
         problem=problem,
     )
 
@@ -204,7 +205,7 @@ def _image(
     def values(number: int) -> NDArray[Any]:
         return values_of(frames[number], how[number], planes[number])
 
-    dropped = _without_copies(runs, values)
+    dropped = _without_copies(runs, values, planes)
     if dropped:
         copies = "1 slice that stood there twice was" if dropped == 1 else f"{dropped} further copies of slices were"
         notes.append(f"{copies} left out: their values are identical")
@@ -212,6 +213,7 @@ def _image(
     first = instances[0]
     shape = (first.columns, first.rows, len(order))
     affine = volume_affine([planes[number] for number in order])
+    notes += _given(spacing_note([planes[number] for number in order]))
     check_shape(shape, max_voxels=math.prod(shape))
     voxels = np.empty(shape, dtype=np.float32)
     step = max(1, SLAB_BYTES // (2 * first.columns * first.rows))
@@ -252,7 +254,11 @@ def _stored_frames(
     return frames, notes
 
 
-def _without_copies(runs: list[list[int]], values: Any) -> int:
+def _given(note: str | None) -> list[str]:
+    return [] if note is None else [note]
+
+
+def _without_copies(runs: list[list[int]], values: Any, planes: Sequence[Plane]) -> int:
     """Drop planes that lie at the place of another and have its values, in place; how many.
 
     Raises
@@ -268,7 +274,7 @@ def _without_copies(runs: list[list[int]], values: Any) -> int:
             # One other image is enough to refuse the series.
             if len(kept) > 1:
                 _one_volume(runs)
-                raise _duplicates([at for at, run in enumerate(runs, start=1) if len(run) > 1])
+                raise _duplicates([planes[at] for at in run])
         dropped += len(run) - 1
         run[:] = kept
     return dropped
@@ -284,10 +290,9 @@ def _one_volume(runs: Sequence[Sequence[int]]) -> None:
         )
 
 
-def _duplicates(at: list[int]) -> InputError:
-    named = ", ".join(map(str, at[:5])) + (", …" if len(at) > 5 else "")
+def _duplicates(planes: Sequence[Plane]) -> InputError:
     return InputError(
-        f"different images lie at the same place: slice {named}",
+        f"different images lie at the same place: {named_planes(planes[:5])}{', …' if len(planes) > 5 else ''}",
         remedy="Leave out the images that do not belong to the series.",
         code="duplicate_slices",
     )
