@@ -109,6 +109,16 @@ class TestAFolderOfBadInputs:
         assert not set(judged.ended.stderr + judged.ended.stdout) & {"\x1b", "\u202e"}
 
 
+def test_the_verdicts_of_codes_in_the_page_on_dicom_are_those_of_the_code():
+    page = (ROOT / "docs" / "how-to" / "dicom.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| `(out_of_scope|unreadable)` \|", page, re.MULTILINE)
+    said = {code: verdict for codes, verdict in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert {code for code, verdict in said.items() if verdict == "out_of_scope"} == NO_SCAN_TO_JUDGE - {
+        "geometry_conflict"
+    }
+    assert set(said) > NO_SCAN_TO_JUDGE - {"geometry_conflict"}
+
+
 def test_every_code_that_means_out_of_scope_is_one_that_is_raised():
     page = (ROOT / "docs" / "reference" / "codes.md").read_text(encoding="utf-8")
     assert not {code for code in NO_SCAN_TO_JUDGE if f"| `{code}` |" not in page}

@@ -178,7 +178,10 @@ def test_a_scan_that_cannot_be_prepared_is_out_of_scope_never_passed(healthy, fi
     assert score(flat, fitted_brains.model).result.verdict == "out_of_scope"
 
 
-@pytest.mark.parametrize(("code", "verdict"), [("missing_slices", "out_of_scope"), ("mask_unreadable", "unreadable")])
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [("missing_slices", "out_of_scope"), ("not_mri", "out_of_scope"), ("mask_unreadable", "unreadable")],
+)
 def test_a_sound_file_that_holds_no_scan_to_judge_is_out_of_scope(fitted_brains, code, verdict):
     error = InputError("it is not what it should be", remedy="Give another.", code=code)
     result = unreadable("odd", error, fitted_brains.model).result

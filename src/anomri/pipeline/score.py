@@ -34,6 +34,8 @@ NO_SCAN_TO_JUDGE = frozenset(
         "duplicate_slices",
         "geometry_conflict",
         "missing_slices",
+        "not_a_volume",
+        "not_mri",
         "not_one_volume",
         "sheared",
         "too_thin",
