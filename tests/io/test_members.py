@@ -108,6 +108,33 @@ def test_a_bomb_is_refused_by_what_comes_out_of_it(tmp_path):
     assert refusal(tmp_path / "bomb.zip") == "too_large"
 
 
+def test_what_an_archive_unpacks_to_in_all_has_a_limit(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr("anomri.io.members.FREE_BYTES", 1 << 20)
+    assert len(find_images([archive])) == 1
+    content = (tmp_path / "series/IM0000").read_bytes()
+    pixels = content.rindex(b"\xe0\x7f\x10\x00OW")
+    private = b"\xe1\x7f\x10\x10OB\0\0" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for number in range(12):
+            # Before the pixels, where it is no trailing data that is refused anyway.
+            before = private.replace(b"\xe1\x7f", b"\xd1\x7f", 1)
+            packed.writestr(f"IM{number:04}", content[:pixels] + before + content[pixels:])
+    assert refusal(tmp_path / "bomb.zip") == "compression_bomb"
+
+
+def test_an_archive_of_volumes_says_that_it_has_to_be_unpacked(archive, tmp_path):
+    with zipfile.ZipFile(tmp_path / "x_T1w.zip", "w") as packed:
+        packed.writestr("a/x_T1w.nii.gz", "x")
+    with pytest.raises(InputError) as caught:
+        read(tmp_path / "x_T1w.zip")
+    assert (caught.value.code, caught.value.remedy) == ("unknown_format", "Unpack it and give its files.")
+    with zipfile.ZipFile(archive, "a") as packed:
+        packed.writestr("x.nii", "x")
+    told: list[str] = []
+    assert len(find_images([archive], report=told.append)) == 1
+    assert any("passed over 1 volumes in it; unpack it" in line for line in told)
+
+
 def test_a_cut_archive_is_damaged_and_one_without_images_is_of_no_known_format(archive, tmp_path):
     archive.write_bytes(archive.read_bytes()[:-40])
     assert refusal(archive) == "damaged"
@@ -119,6 +146,8 @@ def test_a_cut_archive_is_damaged_and_one_without_images_is_of_no_known_format(a
 def test_what_macos_adds_to_an_archive_is_passed_over(archive):
     with zipfile.ZipFile(archive, "a") as packed:
         packed.writestr("__MACOSX/._IM0000.dcm", "x")
+        packed.writestr("._IM0000.dcm", "x")
+        packed.writestr(".hidden/IM0000.dcm", "x")
     assert len(find_images([archive])) == 1
 
 

@@ -180,7 +180,7 @@ def _from_kspace(
     if coils * rows * columns > max_voxels:
         raise InputError(
             f"one slice of k-space has {coils} coils of {rows} × {columns} values, more than {max_voxels}",
-            remedy="Check the file, or raise the limit on voxels.",
+            remedy="Check the file; where it is sound, reconstruct it and give the image.",
             code="too_large",
         )
     _check_stored(data, size)

@@ -16,7 +16,7 @@ from anomri.io.guard import DEFAULT_MAX_VOXELS, Image, check_signal
 from anomri.io.members import is_zip, members_of
 from anomri.io.metaimage import is_metaimage, read_metaimage
 from anomri.io.mgh import is_mgh, read_mgh
-from anomri.io.names import bids_sequence, is_nifti_name, safe_id, shown
+from anomri.io.names import bids_sequence, is_nifti_name, is_volume_name, safe_id, shown
 from anomri.io.nifti import is_nifti, read_nifti
 from anomri.io.npy import is_npy, is_npz, read_npy, read_npz
 from anomri.io.nrrd import is_nrrd, read_nrrd
@@ -146,9 +146,10 @@ def _chosen(path: Path, series: str | None) -> Found:
             # It is said here why nothing was found in it.
             with members_of(found[0].path) as files:
                 if not find_series(files).series:
+                    packed = any(map(is_volume_name, files.names()))
                     raise InputError(
-                        "the zip archive holds no DICOM image",
-                        remedy="Give an archive of DICOM images.",
+                        "the zip archive holds no DICOM image" + (", but volumes of other formats" if packed else ""),
+                        remedy="Unpack it and give its files." if packed else "Give an archive of DICOM images.",
                         code="unknown_format",
                     )
         return found[0]

@@ -109,7 +109,7 @@ def check_shape(shape: tuple[int, int, int], *, max_voxels: int) -> None:
     if total > max_voxels:
         raise InputError(
             f"the header declares {size} voxels, more than {max_voxels}",
-            remedy="Check the file, or raise the limit on voxels.",
+            remedy="Check the file; where it is sound, crop it or resample it to larger voxels.",
             code="too_large",
         )
     if min(shape if shape[2] > 1 else shape[:2]) < MIN_VOXELS_PER_AXIS:

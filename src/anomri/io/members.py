@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from anomri.errors import EnvironmentProblem, InputError
-from anomri.io.names import shown
+from anomri.io.names import is_volume_name, shown
 from anomri.io.stream import READ_BYTES
 
 __all__ = ["Members", "Readable", "is_zip", "members_of", "members_sha256"]
@@ -27,6 +27,9 @@ __all__ = ["Members", "Readable", "is_zip", "members_of", "members_sha256"]
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_MEMBERS = 100_000
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+# What one look through an archive may unpack to: so much, and so many times its own size, which images never reach.
+FREE_BYTES = 1 << 27
+MOST_RATIO = 32
 ENCRYPTED = 0x1
 PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -82,7 +85,8 @@ def members_of(path: Path, names: Sequence[str] = ()) -> Iterator[Members]:
 
     Raises
     ------
-    InputError : the archive is damaged (`damaged`) or holds what no archive of images does (`unsafe_archive`).
+    InputError : the archive is damaged (`damaged`) or holds what no archive of images does (`unsafe_archive`); what is
+        read of it in all becomes far more than its size (`compression_bomb`).
     EnvironmentProblem : out of memory.
     """
     try:
@@ -90,7 +94,7 @@ def members_of(path: Path, names: Sequence[str] = ()) -> Iterator[Members]:
             yield _Folder(path, tuple(names))
         else:
             with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-                yield _Zip(archive)
+                yield _Zip(archive, FREE_BYTES + MOST_RATIO * os.fstat(file.fileno()).st_size)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise InputError(
             "the zip archive is damaged or cut off", remedy="Copy or download it again.", code="damaged"
@@ -148,8 +152,10 @@ class _Folder:
 
 
 class _Zip:
-    def __init__(self, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, most: int) -> None:
         self._archive = archive
+        # Bytes that may still come out of it.
+        self._left = most
         self._entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
         if len(archive.infolist()) > MAX_MEMBERS:
             raise _unsafe(f"it has more than {MAX_MEMBERS} entries")
@@ -159,14 +165,21 @@ class _Zip:
                 raise _unsafe("an entry leads out of it")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise _unsafe("an entry is a link or a device")
-            if name.lower().endswith(ARCHIVES):
+            # A packed volume is no archive; that it has to be unpacked is said where it is looked for.
+            if name.lower().endswith(ARCHIVES) and not is_volume_name(name):
                 raise _unsafe("it holds another archive")
             if entry.flag_bits & ENCRYPTED or entry.compress_type not in PLAIN_METHODS:
                 raise _unsafe("an entry is encrypted or compressed in an unusual way")
 
     def names(self) -> tuple[str, ...]:
-        # What macOS adds for itself looks like the files it stands for.
-        return tuple(sorted(name for name in self._entries if not name.startswith("__MACOSX/")))
+        # What macOS adds for itself looks like the files it stands for; what is hidden is passed over as in folders.
+        return tuple(
+            sorted(
+                name
+                for name in self._entries
+                if not name.startswith("__MACOSX/") and not any(part.startswith(".") for part in name.split("/"))
+            )
+        )
 
     @contextmanager
     def open(self, name: str) -> Iterator[Readable]:
@@ -175,7 +188,19 @@ class _Zip:
         try:
             entry = self._entries[name]
             with self._archive.open(entry) as file:
-                yield Readable(file.read, (entry.header_offset, entry.CRC, entry.file_size, entry.compress_size))
+
+                def read(count: int) -> bytes:
+                    if self._left <= 0:
+                        raise InputError(
+                            "the zip archive unpacks to far more than its size",
+                            remedy="Unpack it yourself if you trust its source, and give the folder.",
+                            code="compression_bomb",
+                        )
+                    piece = file.read(count)
+                    self._left -= len(piece)
+                    return piece
+
+                yield Readable(read, (entry.header_offset, entry.CRC, entry.file_size, entry.compress_size))
         except zipfile.BadZipFile as error:
             raise InputError(
                 "the content of an entry has another checksum than the zip archive states",

@@ -192,7 +192,7 @@ def _within(folder: Path, include: str | None, report: Callable[[str], None]) ->
             if passed:
                 report(
                     f"{shown(folder)}: {len(passed)} {what} were passed over, as it holds volumes of other formats; "
-                    f"name their folder to have them ({_named(passed)})"
+                    f"name their folder or a pattern to have them ({_named(passed)})"
                 )
         _tell_unknown(folder, others, {*archives, *dicom}, report)
         return volumes
@@ -288,6 +288,9 @@ def _archived(archive: _Image, report: Callable[[str], None]) -> list[_Image]:
         return [archive]
     if contents.ours:
         report(f"{shown(archive.path)}: passed over {len(contents.ours)} DICOM results that anomri made")
+    volumes = sum(map(is_volume_name, contents.strangers))
+    if volumes and (contents.series or archive.within):
+        report(f"{shown(archive.path)}: passed over {volumes} volumes in it; unpack it to have them")
     if not contents.series and archive.within:
         report(f"{shown(archive.path)}: passed over, as it holds no DICOM image")
         return []

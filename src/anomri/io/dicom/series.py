@@ -70,6 +70,7 @@ def find_series(members: Members) -> Contents:
 
     Raises
     ------
+    InputError : an archive unpacks to far more than its size (`compression_bomb`).
     MissingDependency : there are DICOM files and pydicom is not installed.
     """
     found: list[Instance] = []
@@ -86,7 +87,9 @@ def find_series(members: Members) -> Contents:
                     strangers.append(name)
                     continue
                 instance = read_header(feed, name, file.stamp)
-        except InputError:
+        except InputError as error:
+            if error.code == "compression_bomb":
+                raise
             # It gets its row with the reason when it is read.
             broken.append(Series(f"file-{_digest(name)}", (name,)))
             continue
