@@ -109,8 +109,9 @@ def spacing_note(planes: Sequence[Plane]) -> str | None:
 
 def named_planes(planes: Sequence[Plane]) -> str:
     """Planes as a user finds them: by InstanceNumber, else by their place along the normal of the slices."""
-    if all(plane.number is not None for plane in planes):
-        return "InstanceNumber " + " and ".join(str(plane.number) for plane in planes)
+    numbers = sorted(plane.number for plane in planes if plane.number is not None)
+    if len(numbers) == len(planes):
+        return "InstanceNumber " + " and ".join(map(str, numbers))
     depths = [float(np.array(plane.position) @ _normal(planes[0])) for plane in planes]
     return "the slices at " + " and ".join(f"{depth:.4g}" for depth in depths) + " mm"
 
