@@ -39,7 +39,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 COMMANDS = (
-    score, bids, report, dicom, cohort, fit, calibrate, demo, extract, simulate, datasets, benchmark, methods, models, info,
+    score, bids, report, dicom, cohort, fit, calibrate, demo, extract, simulate, datasets, benchmark, methods, models,
+    info,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
