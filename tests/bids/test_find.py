@@ -88,7 +88,8 @@ def test_odd_files_are_passed_over_and_told(dataset, tmp_path):
     assert names(find_scans(root, "T1w", report=told.append)) == ["sub-01_T1w"]
     assert told == [
         "skipped 1 folders, pipes, sockets or devices (sub-01/anat/sub-01_run-2_T1w.nii.gz)",
-        "skipped 2 images whose names do not hold to BIDS (sub-01/anat/my-scan_T1w.nii.gz, ...)",
+        "skipped 2 images whose names do not hold to BIDS (sub-01/anat/my-scan_T1w.nii.gz, "
+        "sub-01/anat/sub-02_T1w.nii.gz)",
         "skipped 1 links that lead out of the data set (sub-01/anat/sub-01_run-1_T1w.nii.gz)",
     ]
 
@@ -129,3 +130,23 @@ def test_a_model_tells_by_its_training_scans_what_it_was_made_for():
     assert caught.value.code == "no_suffix"
     with pytest.raises(ModelError):
         made_for("no-such-model")
+
+
+def test_names_that_nearly_hold_to_bids_and_phase_images_are_told_by_name(tmp_path):
+    for name in (
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-02/anat/sub-02_part-phase_T1w.nii.gz",
+        "sub-02/anat/sub-02_part-mag_T1w.nii.gz",
+        "sub-03/anat/sub-03_T1W.nii.gz",
+        "sub-04/anat/sub-04_T1w.NII.GZ",
+        "Sub-05/anat/Sub-05_T1w.nii.gz",
+        "sub_06/anat/sub_06_T1w.nii.gz",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    said: list[str] = []
+    found = find_scans(tmp_path, "T1w", report=said.append)
+    assert [str(scan.name) for scan in found] == ["sub-01_T1w", "sub-02_part-mag_T1w"]
+    told = "\n".join(said)
+    for name in ("sub-02_part-phase_T1w", "sub-03_T1W.nii.gz", "sub-04_T1w.NII.GZ", "Sub-05", "sub_06"):
+        assert name in told

@@ -129,7 +129,9 @@ def test_a_photograph_that_says_how_it_was_held_is_turned(tmp_path):
     turned = Image.Exif()
     turned[0x0112] = 6  # the first row is the right-hand side
     (tmp_path / "x.png").write_bytes(saved(Image.fromarray(grey()), "PNG", exif=turned))
-    np.testing.assert_array_equal(read(tmp_path / "x.png").voxels[:, :, 0].T, np.rot90(grey(), -1))
+    scan = read(tmp_path / "x.png")
+    np.testing.assert_array_equal(scan.voxels[:, :, 0].T, np.rot90(grey(), -1))
+    assert "the picture was turned as its EXIF data say" in scan.source.notes
 
 
 def test_a_mask_of_a_picture_lies_on_its_scan(tmp_path):

@@ -246,6 +246,7 @@ ONLY_ONE = {
     "from the end while packed": (nrrd(gzip.compress(BODY), encoding="gzip", byte_skip="-1"), "unsupported_layout"),
     "not compressed though it says so": (meta(CompressedData="True"), "checksum"),
     "nor gzip": (nrrd(encoding="gzip"), "checksum"),
+    "names of files": (nrrd(b"").rstrip() + b"\ndata file: LIST\none.raw\ntwo.raw\n", "unsupported_layout"),
 }
 
 

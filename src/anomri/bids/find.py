@@ -17,6 +17,10 @@ from anomri.io.names import shown
 __all__ = ["BidsScan", "find_scans", "made_for"]
 
 _ENDINGS = (".nii.gz", ".nii")
+# Parts of a complex signal that are no picture of the brain.
+_PARTS = frozenset({"phase", "real", "imag"})
+# What was passed over is named up to here.
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,8 @@ def find_scans(
             found[key] = scan
     _refuse_unknown(wanted_sessions - met)
     for what, paths in sorted(walk.skipped.items()):
-        more = "" if len(paths) == 1 else ", ..."
-        report(f"skipped {len(paths)} {what} ({shown(paths[0])}{more})")
+        named = ", ".join(shown(path) for path in paths[:_NAMED])
+        report(f"skipped {len(paths)} {what} ({named}{', ...' if len(paths) > _NAMED else ''})")
     if not found:
         raise InputError(
             f"no scans found: no {shown(suffix)} image in a folder sub-*/{DATATYPE} of {shown(dataset)}",
@@ -124,7 +128,7 @@ class _Walk:
 
     def folders(self, place: Path, entity: str) -> list[str]:
         """Names of the folders ``sub-<label>`` or ``ses-<label>``, sorted."""
-        claimed = [name for name in self._listed(place) if name.startswith(f"{entity}-")]
+        claimed = [name for name in self._listed(place) if re.match(f"{entity}[-_]", name, re.IGNORECASE)]
         folders = [name for name in claimed if (self._dataset / place / name).is_dir()]
         named = [name for name in folders if re.fullmatch(rf"{entity}-[0-9A-Za-z]+", name)]
         others = [(place / name).as_posix() for name in folders if name not in named]
@@ -136,13 +140,17 @@ class _Walk:
         """The images of one contrast."""
         folder = place / DATATYPE
         for file in self._listed(folder) if (self._dataset / folder).is_dir() else []:
-            ending = next((ending for ending in _ENDINGS if file.endswith(f"_{suffix}{ending}")), None)
+            ends = [f"_{suffix}{ending}" for ending in _ENDINGS]
+            ending = next((end[len(suffix) + 1 :] for end in ends if file.lower().endswith(end.lower())), None)
             within, path = (folder / file).as_posix(), self._dataset / folder / file
             if ending is None or self._ignored.covers(within):
                 continue
-            name = BidsName.parse(file.removesuffix(ending))
-            if name is None or Path(name.folder) != folder:
+            name = BidsName.parse(file[: -len(ending)])
+            exact = name is not None and f"{name}{ending}" == file and name.suffix == suffix
+            if name is None or not exact or Path(name.folder) != folder:
                 self.skipped["images whose names do not hold to BIDS"].append(within)
+            elif name.entities.get("part") in _PARTS:
+                self.skipped["images of the phase or of one part of a complex signal"].append(within)
             elif not Path(os.path.realpath(path)).is_relative_to(self._root):
                 self.skipped["links that lead out of the data set"].append(within)
             elif path.exists() and not path.is_file():

@@ -77,9 +77,16 @@ def _fields(head: bytes) -> tuple[dict[str, str], int | None]:
         if not line:
             return fields, at
         _add(fields, line)
+        if _in_several_files(fields):
+            return fields, None  # their names follow, one a line
     if at < len(head):
         _add(fields, head[at:].decode("latin-1"))
     return fields, None
+
+
+def _in_several_files(fields: dict[str, str]) -> bool:
+    data_file = fields.get("data file", fields.get("datafile"))
+    return data_file is not None and (not data_file or "%" in data_file or data_file.split()[0].upper() == "LIST")
 
 
 def _add(fields: dict[str, str], line: str) -> None:
@@ -100,7 +107,7 @@ def _parse(
         raise InputError(
             "the file ends inside its header, or the header is too long", remedy="Copy it again.", code="truncated"
         )
-    if data_file is not None and (not data_file or "%" in data_file or data_file.split()[0].upper() == "LIST"):
+    if _in_several_files(fields):
         raise InputError(
             "the voxels lie in several files", remedy="Write the image into one file.", code="unsupported_layout"
         )

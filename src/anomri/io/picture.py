@@ -44,6 +44,7 @@ PICTURES: dict[str, Callable[[bytes], bool]] = {
     "jpeg": _starts(b"\xff\xd8\xff"),
     "tiff": _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+_EXIF_ORIENTATION = 0x0112
 # Formats of single slices.
 PICTURE_FORMATS = (*PICTURES, "npy", "npz")
 
@@ -81,6 +82,7 @@ def _decoded(content: bytes, name: str, max_voxels: int) -> tuple[NDArray[Any], 
                     )
                 deep = ";16" in str(picture.tile) and picture.mode not in GREY_MODES
                 upright = ImageOps.exif_transpose(picture)
+                turned = picture.getexif().get(_EXIF_ORIENTATION, 1) != 1
                 values, notes = _grey(picture if upright is None else upright)
     except (InputError, MemoryError):
         raise
@@ -95,7 +97,8 @@ def _decoded(content: bytes, name: str, max_voxels: int) -> tuple[NDArray[Any], 
             remedy="Copy or export it again.",
             code="damaged",
         ) from error
-    return values, [*notes, *(["16-bit colours were read with 8 bits"] if deep else [])]
+    notes += ["16-bit colours were read with 8 bits"] if deep else []
+    return values, [*notes, *(["the picture was turned as its EXIF data say"] if turned else [])]
 
 
 def _grey(picture: Picture) -> tuple[NDArray[Any], list[str]]:
