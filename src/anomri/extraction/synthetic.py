@@ -43,6 +43,8 @@ _SCALE, _SCALE_SD, _STRETCH_SD, _SHEAR_SD = 0.86, 0.05, 0.04, 0.03
 _RIM_MM = 1.6
 _TURN_DEG, _MOVE_MM, _WARP_MM, _FINE_WARP_MM = 18.0, (12.0, 16.0, 16.0), 5.0, 1.5
 _VENTRICLES_MM, _VENTRICLE_EXTENT_MM, _VENTRICLE_GROWTH = (0.0, -18.0, 14.0), (26.0, 40.0, 24.0), (-0.2, 0.6)
+# Extents from the centre at which the growth has faded away.
+_VENTRICLE_REACH = 2.5
 _FLUID_MM, _BONE_MM, _SCALP_MM, _SKIN_MM = (1.0, 6.0), (3.0, 10.0), (3.0, 12.0), (1.5, 3.5)
 # What has a value, and three usual orders of values; white matter is 1 in T1w.
 _CLASSES = (
@@ -164,10 +166,12 @@ def _draw_places(rng: np.random.Generator) -> FloatArray:
         a, b, c = (factor * line for factor, line in zip(back[axis], lines, strict=True))
         place[axis] = a[:, None, None] + b[:, None] + c + MIDDLE_MM[axis]
         place[axis] += coarse * smooth_field(SHAPE, 4, rng) + fine * smooth_field(SHAPE, 10, rng)
-    centre, extent = (np.array(v, dtype=np.float32) for v in (_VENTRICLES_MM, _VENTRICLE_EXTENT_MM))
-    offset = place - centre[:, None, None, None]
-    near = np.exp(-0.5 * np.einsum("cxyz,c->xyz", offset**2, extent**-2.0))
-    place -= np.float32(rng.uniform(*_VENTRICLE_GROWTH)) * near * offset
+    growth, apart = np.float32(rng.uniform(*_VENTRICLE_GROWTH)), np.zeros(SHAPE, dtype=np.float32)
+    for axis in range(3):
+        apart += ((place[axis] - _VENTRICLES_MM[axis]) / (_VENTRICLE_REACH * _VENTRICLE_EXTENT_MM[axis])) ** 2
+    near = growth * np.maximum(1.0 - apart, 0.0) ** 2
+    for axis in range(3):
+        place[axis] -= near * (place[axis] - _VENTRICLES_MM[axis])
     return place
 
 
