@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomri.datasets.record import Record
-from anomri.datasets.splits import folds_by_subject, hold_out_by_subject, sides_of
+from anomri.datasets.splits import folds_by_subject, sides_of
 from anomri.errors import CalibrationError
 
 subjects = st.lists(st.integers(0, 30).map(lambda n: f"sub-{n:02d}"), min_size=1, max_size=60)
@@ -34,26 +34,10 @@ def test_folds_keep_subjects_together_are_even_and_do_not_hang_on_order(people, 
     assert dict(zip(shuffled, folds_by_subject(shuffled, count, seed=seed), strict=True)) == folds
 
 
-@settings(max_examples=60)
-@given(subjects, st.floats(0.05, 0.9), st.integers(0, 99))
-def test_a_hold_out_takes_whole_subjects_about_the_share_and_at_least_two(people, share, seed):
-    distinct = set(people)
-    count = max(2, round(share * len(distinct)))
-    if count >= len(distinct):
-        with pytest.raises(CalibrationError):
-            hold_out_by_subject(people, share, seed=seed)
-        return
-    held = hold_out_by_subject(people, share, seed=seed)
-    inside = {p for p, out in zip(people, held, strict=True) if out}
-    assert len(inside) == count
-    assert not inside & {p for p, out in zip(people, held, strict=True) if not out}
-
-
 def test_seeds_split_differently():
     people = [f"sub-{n}" for n in range(40)]
     splits = {folds_by_subject(people, 5, seed=seed) for seed in range(5)}
     assert len(splits) == 5
-    assert len({hold_out_by_subject(people, 0.2, seed=seed) for seed in range(5)}) == 5
 
 
 SHARES = {"train": 0.6, "calibrate": 0.2, "test": 0.2}

@@ -6,7 +6,7 @@ from anomri.datasets.duplicates import without_duplicates
 from anomri.datasets.ratings import read_ratings
 from anomri.datasets.record import Box, Listing, Record
 from anomri.datasets.split_file import make_split, read_split, sides_in, verify_split, write_split
-from anomri.datasets.splits import folds_by_subject, hold_out_by_subject, sides_of
+from anomri.datasets.splits import folds_by_subject, sides_of
 
 __all__ = [
     "DATASETS",
@@ -17,7 +17,6 @@ __all__ = [
     "Record",
     "find_adapter",
     "folds_by_subject",
-    "hold_out_by_subject",
     "list_dataset",
     "make_split",
     "read_ratings",

@@ -9,7 +9,7 @@ from typing import Literal
 from anomri.datasets.record import Record
 from anomri.errors import CalibrationError
 
-__all__ = ["folds_by_subject", "hold_out_by_subject", "sides_of"]
+__all__ = ["folds_by_subject", "sides_of"]
 
 
 def folds_by_subject(subjects: Sequence[str], count: int, *, seed: int) -> tuple[int, ...]:
@@ -38,25 +38,6 @@ def folds_by_subject(subjects: Sequence[str], count: int, *, seed: int) -> tuple
         )
     fold = {subject: rank % count for rank, subject in enumerate(ranked)}
     return tuple(fold[subject] for subject in subjects)
-
-
-def hold_out_by_subject(subjects: Sequence[str], share: float, *, seed: int) -> tuple[bool, ...]:
-    """Which scans are held out: those of about `share` of the subjects, at least two subjects.
-
-    Raises
-    ------
-    CalibrationError : too few subjects to hold any out.
-    """
-    ranked = _ranked(subjects, seed)
-    count = max(2, round(share * len(ranked)))
-    if count >= len(ranked):
-        raise CalibrationError(
-            f"{len(ranked)} subjects are too few to hold some out",
-            remedy="Give scans of more subjects.",
-            code="too_few_normals",
-        )
-    held = set(ranked[:count])
-    return tuple(subject in held for subject in subjects)
 
 
 def sides_of(
