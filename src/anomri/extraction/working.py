@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from anomri.core.geometry import Geometry, apply_affine, carry, ras_axes, whole_voxels
 from anomri.core.scan import Scan
+from anomri.extraction.defaced import constant_blocks
 
 __all__ = ["SPACING_MM", "on_working_grid"]
 
@@ -18,10 +19,12 @@ def on_working_grid(scan: Scan) -> tuple[NDArray[np.float32], Geometry]:
 
     Returns
     -------
-    Values (X, Y, Z) less their darkest one, 0 beyond the scan, and their grid.
+    Values (X, Y, Z) less their darkest one, 0 beyond the scan and where blocks of one value are, and their grid.
     """
     order, flips, geometry = ras_axes(scan.geometry)
     voxels = np.flip(scan.voxels.transpose(order), flips)
+    # What stands for a face that was taken off must not pass for tissue.
+    voxels = np.where(constant_blocks(voxels, geometry.spacing_mm), voxels.min(), voxels)
     factors = [
         min(max(1, whole_voxels(SPACING_MM, s)), n) for s, n in zip(geometry.spacing_mm, voxels.shape, strict=True)
     ]
