@@ -11,7 +11,7 @@ from anomri.extraction.judge import measure_mask, verify_mask
 from anomri.extraction.locate import Location
 
 SPACING_MM, SIDE = 2.0, 90
-HERE = Location(np.eye(4), 0.7)
+HERE = Location(np.eye(4), 0.7, 0.4)
 
 
 def grid() -> Geometry:
@@ -47,7 +47,7 @@ def test_a_cube_is_less_round_than_a_ball():
 
 
 def test_halves_are_told_apart_at_the_templates_mid_plane():
-    moved = Location(np.array([[1.0, 0, 0, 20.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), 0.7)
+    moved = Location(np.array([[1.0, 0, 0, 20.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), 0.7, 0.4)
     mask = ball(65.0)
     measured = measure_mask(mask, grid(), moved, mask)
     # A ball is cut at 20 mm from its middle: caps of heights r − 20 and r + 20.
@@ -64,6 +64,17 @@ def test_a_mask_that_runs_out_of_the_image_is_refused():
     with pytest.raises(PreparationFailed, match="ends inside the brain") as caught:
         verify_mask(measured)
     assert caught.value.code == "extraction"
+
+
+def test_a_head_whose_fluid_is_bright_is_refused_because_the_outline_is_made_for_dark_fluid():
+    mask = ball(65.0)
+    for ratio, refused in ((0.6, False), (1.4, True)):
+        measured = measure_mask(mask, grid(), Location(np.eye(4), 0.7, ratio), mask)
+        if refused:
+            with pytest.raises(PreparationFailed, match="fluid"):
+                verify_mask(measured)
+        else:
+            verify_mask(measured)
 
 
 def test_every_fault_is_named():

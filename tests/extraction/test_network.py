@@ -96,7 +96,7 @@ def test_damaged_weights_are_refused(tmp_path: Path):
 
 def test_the_middle_of_the_window_is_the_middle_of_the_located_brain():
     turn = np.array([[0.8, 0.1, 0.0, 12.0], [-0.1, 0.85, 0.0, -30.0], [0.0, 0.0, 0.9, 5.0], [0.0, 0.0, 0.0, 1.0]])
-    grid = window(Location(turn, 0.5))
+    grid = window(Location(turn, 0.5, 0.4))
     middle = apply_affine(grid.affine, (np.array([SHAPE]) - 1) / 2.0)
     assert np.allclose(middle, apply_affine(turn, np.array([MIDDLE_MM])))
 
@@ -107,7 +107,7 @@ def test_shares_do_not_hang_on_the_scale_of_the_values(network: BrainNet):
     affine[:3, 3] = -90.0
     geometry = Geometry((45, 45, 45), affine)
     values = rng.random((45, 45, 45), dtype=np.float32)
-    here = Location(np.eye(4), 0.5)
+    here = Location(np.eye(4), 0.5, 0.4)
     share, grid = brain_share(network.eval(), values, geometry, here)
     louder, _ = brain_share(network.eval(), np.float32(512.0) * values, geometry, here)
     assert grid.shape == share.shape == SHAPE

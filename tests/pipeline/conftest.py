@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from anomri.core.prepared import Prepared
+from anomri.extraction import EXTRACTION
 from anomri.methods.zatlas import ZAtlas
 from anomri.models import Model
 from anomri.pipeline import FitInput, FitSummary, fit
@@ -90,7 +91,8 @@ def lay() -> Lay:
             name = prepared.scan.scan_id
             path = out.parent / f"{name}.raw"
             path.write_bytes(name.encode())
-            key = f"{name}-{hashlib.sha256(name.encode()).hexdigest()[:16]}-{RECIPES['brain-t1'].sha256[:16]}"
+            digest, recipe = hashlib.sha256(name.encode()).hexdigest(), RECIPES["brain-t1"]
+            key = f"{name}-{digest[:16]}-{recipe.sha256[:16]}-{EXTRACTION}"
             save_prepared(prepared, folder / f"{key}.safetensors")
             inputs.append(FitInput(path, name, prepared.subject, prepared.covariates))
         return inputs

@@ -104,7 +104,7 @@ def test_scoring_twice_gives_the_same_bytes(outcome, healthy, fitted_brains):
     timings: dict[str, float] = {}
     again = score(healthy.scan, fitted_brains.model, covariates={"age": 80.0}, timings=timings)
     assert content(again) == content(outcome)
-    assert {"first_look", "register", "examine", "heatmap", "judge"} <= set(timings)
+    assert {"brain", "register", "examine", "heatmap", "judge"} <= set(timings)
 
 
 def test_a_spoilt_scan_fails_and_says_by_which_metrics(failed):
@@ -214,17 +214,48 @@ def with_head(scan: Scan, brain: np.ndarray) -> tuple[Scan, Region]:
     return head, Region(inside, head.geometry, "brain", "user")
 
 
-def test_a_full_head_needs_a_mask_and_is_then_at_most_warned_of(spoilt, failed, fitted_brains):
+def test_the_brain_of_a_full_head_is_cut_out_and_the_verdict_at_most_a_warning(healthy, fitted_brains):
+    head, mask = with_head(healthy.scan, healthy.brain)
+    alone = score(head, fitted_brains.model)
+    assert alone.result.brain_from == "extracted"
+    assert 2.0 * (alone.brain.mask & mask.mask).sum() / (alone.brain.mask.sum() + mask.mask.sum()) > 0.95
+    assert any("cut out of the head" in note for note in alone.result.notes)
+    assert alone.result.verdict in ("pass", "warn")
+    if alone.result.verdict == "pass":
+        assert any("at most warn" in note for note in alone.result.notes)
+
+
+def test_a_head_without_a_brain_is_out_of_scope_and_the_reason_says_what_was_tried(healthy, fitted_brains):
+    head, _ = with_head(healthy.scan, healthy.brain)
+    noise = np.random.default_rng(0).uniform(50.0, 900.0, head.voxels.shape).astype(np.float32)
+    result = score(dataclasses.replace(head, voxels=noise), fitted_brains.model).result
+    assert result.verdict == "out_of_scope"
+    assert result.brain_from is None
+    assert "--mask" in result.reason
+    assert "no brain could be cut out" in result.reason
+
+
+def test_a_full_head_is_judged_as_any_scan_where_full_heads_are_among_the_normals(spoilt, fitted_brains):
     scan, made = spoilt
     head, mask = with_head(scan, made.brain)
-    alone = score(head, fitted_brains.model).result
-    assert alone.verdict == "out_of_scope"
-    assert "--mask" in alone.reason
+    calibration = fitted_brains.model.calibrated()
+    first, *rest = calibration.normals
+    like = calibration.model_copy(update={"normals": (first.model_copy(update={"full_head": True}), *rest)})
+    model = dataclasses.replace(fitted_brains.model, calibration=like)
+    result = score(head, model, mask=mask).result
+    assert result.brain_from == "given"
+    assert result.verdict == "fail"
+    assert not any("full head" in note for note in result.notes)
+
+
+def test_a_full_head_in_a_mask_is_at_most_warned_of(spoilt, failed, fitted_brains):
+    scan, made = spoilt
+    head, mask = with_head(scan, made.brain)
     masked = score(head, fitted_brains.model, mask=mask)
     assert masked.result.score == pytest.approx(failed.result.score, rel=0.05)
     assert masked.result.score > masked.result.thresholds.fail
     assert masked.result.verdict == "warn"
-    assert "held at warn: the scan is not skull-stripped" in masked.result.reason
+    assert "held at warn: the scan is a full head" in masked.result.reason
     assert masked.brain is mask
 
 

@@ -59,7 +59,14 @@ def reason(score: float, drivers: tuple[Driver, ...], findings: tuple[Finding, .
 
 
 def limiting(score: float = 5.5, **more: Any) -> tuple[str, ...]:
-    given = {"age": None, "known": False, "site_calibrated": False, "full_head": False, "card": CARD} | more
+    given = {
+        "extracted_ml": None,
+        "age": None,
+        "known": False,
+        "site_calibrated": False,
+        "held": False,
+        "card": CARD,
+    } | more
     return limits(CALIBRATION.judge(score, given.pop("rate", 0.2)), given.pop("card"), **given)
 
 
@@ -116,7 +123,7 @@ def test_a_verdict_held_back_says_so_and_why():
     text = reason(99.0, (local_driver(),), (FINDING,), verdict="warn")
     assert "score is that of a fail" in text
     assert "held at warn" in text
-    assert "not skull-stripped" in text
+    assert "full head" in text
     assert "held" not in reason(99.0, (local_driver(),), (FINDING,))
 
 
@@ -138,12 +145,13 @@ def test_nothing_limits_a_scan_like_the_normals():
 
 def test_what_limits_a_verdict_is_said_the_heaviest_first():
     card = CARD.model_copy(update={"age_range": (20.0, 50.0)})
-    scanner, head, rate, age = limiting(card=card, age=80.0, full_head=True, rate=0.1)
+    scanner, head, cut, rate, age = limiting(card=card, age=80.0, held=True, extracted_ml=1234.6, rate=0.1)
     assert "one scanner" in scanner
     assert "at most warn" in head
+    assert "1235 ml" in cut
     assert "0.1" in rate
     assert "80 years old; the model's normals are 20 to 50" in age
 
 
 def test_a_cap_that_took_effect_is_in_the_reason_alone():
-    assert not any("at most warn" in said for said in limiting(score=99.0, full_head=True))
+    assert not any("at most warn" in said for said in limiting(score=99.0, held=True))

@@ -33,6 +33,7 @@ def test_a_brain_is_in_scope_and_seen_to_be_stripped():
     look = first_look(made.scan, BRAIN)
     assert look.reasons == ()
     assert look.stripped
+    assert not look.perhaps_head
     volume = made.brain.sum() * made.scan.geometry.voxel_ml
     assert look.foreground_ml == pytest.approx(volume, rel=0.02)
     assert look.background_share == pytest.approx(1 - made.brain.mean(), abs=0.02)
@@ -51,6 +52,7 @@ def test_a_brain_is_in_scope_and_seen_to_be_stripped():
 def test_what_is_no_stripped_brain_is_refused_with_its_reason(scan, why):
     look = first_look(scan, BRAIN)
     assert any(why in reason for reason in look.reasons), look.reasons
+    assert look.perhaps_head == (why in ("more than any brain", "no background"))
 
 
 def test_noise_is_refused():
@@ -71,6 +73,7 @@ def test_a_scan_without_signal_is_refused_and_raises_nothing(value, masked):
 def test_a_full_head_is_in_scope_with_a_mask_and_known_to_be_none_stripped():
     head = solid((95.0, 120.0, 130.0))
     look = first_look(head, BRAIN, masked=True)
+    assert not look.perhaps_head
     assert look.reasons == ()
     assert not look.stripped
 

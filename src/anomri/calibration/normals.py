@@ -23,6 +23,7 @@ class Normal(BaseModel):
     score : its scan score.
     peak : the largest value of its heatmap on the prepared grid; None where the model does not localise.
     fold : the fold whose model scored it.
+    full_head : its brain was cut out of a full head.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -33,6 +34,7 @@ class Normal(BaseModel):
     score: float
     peak: float | None = None
     fold: int
+    full_head: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,11 @@ class Calibration(BaseModel):
     def in_training(self, image_sha256: str) -> Normal | None:
         """The normal with this image, if it is one of them."""
         return next((n for n in self.normals if n.image_sha256 == image_sha256), None)
+
+    @property
+    def of_full_heads(self) -> bool:
+        """Whether full heads are among the normals, so that one can be judged like them."""
+        return any(n.full_head for n in self.normals)
 
     @property
     def reference_scores(self) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 __all__ = [
     "SCHEMA_VERSION",
+    "BrainFrom",
     "Driver",
     "Finding",
     "InputRecord",
@@ -23,6 +24,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 
 Verdict = Literal["pass", "warn", "fail", "out_of_scope", "unreadable"]
+BrainFrom = Literal["stripped", "given", "extracted"]
 JUDGED = ("pass", "warn", "fail")
 
 
@@ -146,7 +148,8 @@ class Result(_Record):
     `score`, `p_value`, `robust_z` are null where the scan was not scored. `p_value_interval` is the 95 % interval
     of the p-value given how few normals stand behind it. `reference_scores` are the out-of-fold scores of the normals
     the scan was judged against, sorted. A scan that trained the model is marked `in_training`, and judged by
-    its own out-of-fold score.
+    its own out-of-fold score. `brain_from` says whether the scan held the brain alone, a mask was given, or the brain
+    was cut out of a full head; null where no brain was looked for or none was found.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -163,6 +166,7 @@ class Result(_Record):
     reference_scores: tuple[float, ...]
     in_training: bool = False
     approximate: bool = False
+    brain_from: BrainFrom | None = None
     drivers: tuple[Driver, ...] = ()
     thresholds: Thresholds | None = None
     slices: tuple[SliceScore, ...] = ()

@@ -1,5 +1,5 @@
 """The brain of a full head."""
 
-from anomri.extraction.extract import Extraction, extract
+from anomri.extraction.extract import EXTRACTION, Extraction, extract
 
-__all__ = ["Extraction", "extract"]
+__all__ = ["EXTRACTION", "Extraction", "extract"]

@@ -20,7 +20,10 @@ from anomri.extraction.working import on_working_grid
 from anomri.preparation.itk import one_thread
 from anomri.preparation.mask import PLAUSIBLE_ML, stripped_mask
 
-__all__ = ["Extraction", "extract", "find_brain"]
+__all__ = ["EXTRACTION", "Extraction", "extract", "find_brain"]
+
+# Who made a region that was cut out of a head; what was made by another version is made anew.
+EXTRACTION = "extraction-1"
 
 # Fluid around the tissue that masks of stripped brains hold (site A: 1–2 mm).
 _FLUID_MM = 1.0
@@ -84,7 +87,7 @@ def find_brain(scan: Scan) -> tuple[Region, dict[str, float]]:
             "no brain could be cut out of the head", remedy="Give a brain mask with --mask.", code="extraction"
         )
     measured = measure_mask(mask, geometry, location, template_outline(location, geometry))
-    return Region(_with_fluid(mask, geometry, scan.geometry), scan.geometry, "brain", "extraction"), measured
+    return Region(_with_fluid(mask, geometry, scan.geometry), scan.geometry, "brain", EXTRACTION), measured
 
 
 def _with_fluid(mask: NDArray[np.bool_], geometry: Geometry, target: Geometry) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ Mask = NDArray[np.bool_]
 _BOUNDS: dict[str, tuple[float, float, str]] = {
     "volume_ml": (*PLAUSIBLE_ML, "no adult brain has this volume"),
     "explained": (0.2, 1.0, "the template's brain was found nowhere in it"),
+    "fluid_to_white": (-1.0, 1.0, "fluid is as bright as white matter, as in no T1-weighted head"),
     "agreement": (0.8, 1.0, "mask and template disagree"),
     "roundness": (0.6, 1.0, "its surface is too ragged for a brain's"),
     "evenness": (0.85, 1.0, "its halves differ more than a brain's"),
@@ -38,8 +39,8 @@ def measure_mask(mask: Mask, geometry: Geometry, location: Location, template: M
 
     Returns
     -------
-    ``volume_ml``; ``explained`` (`Location`); ``agreement``: Dice of mask and template; ``roundness``: surface of a
-    ball of this volume ÷ the mask's, 0 to 1; ``evenness``: smaller ÷ larger half, left and
+    ``volume_ml``; ``explained`` and ``fluid_to_white`` (`Location`); ``agreement``: Dice of mask and template;
+    ``roundness``: surface of a ball of this volume ÷ the mask's, 0 to 1; ``evenness``: smaller ÷ larger half, left and
     right of the template's mid-plane; ``cut_off``: share of the mask's surface that lies on the grid's edge.
     """
     spacing = geometry.spacing_mm[0]
@@ -52,6 +53,7 @@ def measure_mask(mask: Mask, geometry: Geometry, location: Location, template: M
     return {
         "volume_ml": volume_mm3 / 1000.0,
         "explained": location.explained,
+        "fluid_to_white": location.fluid_to_white,
         "agreement": 2.0 * float((mask & template).sum()) / max(float(mask.sum() + template.sum()), 1.0),
         "roundness": min(ball_mm2 / max(surface_mm2, 1e-6), 1.0),
         "evenness": min(left, right) / max(left, right, 1.0),

@@ -55,10 +55,13 @@ class Location:
     ----------
     world : (4, 4) matrix from the template's world to the scan's, RAS mm.
     explained : share of the scan's variance in and around the brain that the template's tissues explain, 0 to 1.
+    fluid_to_white : value of fluid ÷ value of white matter as the tissue maps explain the scan; above 1 it is no
+        T1-weighted one.
     """
 
     world: Matrix
     explained: float
+    fluid_to_white: float
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,7 +102,7 @@ def locate(values: FloatArray, geometry: Geometry) -> Location:
     best, _ = _climb(image, samples, best, affine=True)
     image, samples = _smoothed(scaled, geometry, _FINE_MM), _samples(_FINE_MM)
     best, _ = _climb(image, samples, best, affine=True)
-    return Location(best, _explained(image, samples, best)[0])
+    return Location(best, _explained(image, samples, best)[0], _fluid_to_white(image, samples, best))
 
 
 @lru_cache(maxsize=1)
@@ -243,6 +246,12 @@ def _explained(image: _Image, samples: _Samples, world: Matrix) -> tuple[float, 
     residual = seen - samples.maps @ weights
     share = 1.0 - float(residual[inside].var()) / max(float(seen[inside].var()), 1e-12)
     return share * float(np.sqrt(inside.mean())), at, inside, residual
+
+
+def _fluid_to_white(image: _Image, samples: _Samples, world: Matrix) -> float:
+    at = apply_affine(image.geometry.world_to_voxel @ world, samples.points_mm).T
+    (fluid, _, white, *_, everywhere), *_ = np.linalg.lstsq(samples.maps, _at(image.values, at), rcond=None)
+    return float((fluid + everywhere) / max(white + everywhere, 1e-6))
 
 
 def _at(values: FloatArray, at: Matrix) -> Matrix:

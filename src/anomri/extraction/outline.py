@@ -6,6 +6,8 @@ place that was found is all there is.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -24,6 +26,9 @@ Mask = NDArray[np.bool_]
 
 # How far the brain may reach beyond the template's outline, and what of the template is brain for certain, mm.
 _BEYOND_MM, _CERTAIN_MM, _FAR_MM = 9.0, 6.0, np.float32(60.0)
+# In the template's front and bottom (Y above and Z below, mm) lie the eyes with their muscles and fat, 5 mm from the
+# brain and as bright.
+_ORBITS_MM, _BEYOND_AT_ORBITS_MM = (10.0, -12.0), 3.0
 # Depth of the cortex below the template's outline, mm, and where tissue begins between dark and it.
 _CORTEX_MM, _TISSUE_BEGINS = (3.0, 12.0), 0.5
 # Smoothing of the brightness that is divided by, mm.
@@ -49,19 +54,19 @@ def outline(values: FloatArray, geometry: Geometry, location: Location) -> Mask:
     -------
     (X, Y, Z) bool, in one piece and without holes.
     """
-    distance = _distance_mm(location, geometry)
-    possible = distance < _BEYOND_MM
+    distance = _carried_mm(brain_distance_mm(), location, geometry)
+    possible = _carried_mm(_out_of_reach_mm(), location, geometry) < 0.0
     if not possible.any():
         return possible
     start, shape = box_of(possible, 0)
     box = tuple(slice(first, first + size) for first, size in zip(start, shape, strict=True))
     found = np.zeros(values.shape, dtype=bool)
-    found[box] = _outline(values[box], distance[box], geometry.spacing_mm[0])
+    found[box] = _outline(values[box], distance[box], possible[box], geometry.spacing_mm[0])
     return found
 
 
-def _outline(values: FloatArray, distance: FloatArray, spacing: float) -> Mask:
-    certain, possible = distance < -_CERTAIN_MM, distance < _BEYOND_MM
+def _outline(values: FloatArray, distance: FloatArray, possible: Mask, spacing: float) -> Mask:
+    certain = distance < -_CERTAIN_MM
     inside = distance < -_CORTEX_MM[0]
     even = values / np.maximum(_spread(smooth_inside(values, inside, _SHADING_MM / spacing), inside), 1e-6)
     cortex = float(np.median(even[inside & (distance > -_CORTEX_MM[1])]))
@@ -75,12 +80,25 @@ def _outline(values: FloatArray, distance: FloatArray, spacing: float) -> Mask:
     return largest(ndimage.binary_fill_holes(closed & possible))
 
 
-def _distance_mm(location: Location, geometry: Geometry) -> FloatArray:
-    """Distance from the outline of the template's brain where it was found, mm; negative inside."""
+@lru_cache(maxsize=1)
+def _out_of_reach_mm() -> FloatArray:
+    """Distance from what can be brain at all on the template's grid, mm; negative inside of it."""
+    template = icbm_template()
+    y, z = (np.arange(template.geometry.shape[axis]) for axis in (1, 2))
+    affine = template.geometry.affine
+    front, bottom = affine[1, 1] * y + affine[1, 3] > _ORBITS_MM[0], affine[2, 2] * z + affine[2, 3] < _ORBITS_MM[1]
+    beyond = np.where(front[:, None] & bottom[None, :], np.float32(_BEYOND_AT_ORBITS_MM), np.float32(_BEYOND_MM))
+    out: FloatArray = brain_distance_mm() - beyond[None]
+    out.setflags(write=False)
+    return out
+
+
+def _carried_mm(distance: FloatArray, location: Location, geometry: Geometry) -> FloatArray:
+    """A distance on the template's grid, where it was found, mm."""
     template = icbm_template()
     scale = np.float32(np.cbrt(np.linalg.det(location.world[:3, :3])))
     # Beyond the template carried values fall to 0: counted from far away, that is outside.
-    near = np.clip(_FAR_MM - brain_distance_mm(), 0.0, None)
+    near = np.clip(_FAR_MM - distance, 0.0, None)
     return scale * (_FAR_MM - carry(near, template.geometry, geometry, location.world))
 
 

@@ -15,6 +15,7 @@ from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_i
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
 from anomri.errors import CalibrationError, DataLeak, InputError, OutputConflict
+from anomri.extraction import EXTRACTION
 from anomri.models import Model, require_replaceable, write_calibrated
 from anomri.models.fusion import fused_reading
 from anomri.pipeline.gather import Dropped, FitInput, gather
@@ -107,6 +108,7 @@ def calibrate(
                 score=reading.score,
                 peak=peak,
                 fold=0,
+                full_head=scan.brain.made_by == EXTRACTION,
             )
         )
         report(f"{scan.scan.scan_id} scored")

@@ -25,6 +25,7 @@ from anomri.calibration.tail import check_alarm_rate
 from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError
+from anomri.extraction import EXTRACTION
 from anomri.methods import entry_of
 from anomri.models import (
     Branch,
@@ -221,6 +222,7 @@ def _score(prepared: Prepared, fitted: Fitted, fold: int, seed: int) -> Normal:
         score=reading.score,
         peak=None if reading.map is None else float(np.nanmax(reading.map)),
         fold=fold,
+        full_head=prepared.brain.made_by == EXTRACTION,
     )
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 from anomri import io
 from anomri.core.prepared import Prepared
 from anomri.errors import DataLeak, InputError
+from anomri.extraction import EXTRACTION
 from anomri.io.formats import is_picture
 from anomri.io.members import members_sha256
 from anomri.io.names import shown
+from anomri.pipeline.brain import brain_of
 from anomri.pipeline.processes import each
 from anomri.pipeline.store import load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
-from anomri.scope import first_look
 
 __all__ = ["Dropped", "FitInput", "gather"]
 
@@ -125,13 +126,13 @@ def _prepare_one(task: tuple[FitInput, Recipe, Path]) -> Path | Dropped:
     # Only what is wrong with a scan leaves it out: a full disk must not decide what a model learns from.
     try:
         digest = members_sha256(given.path, given.members) if given.members else _file_sha256(given.path)
-        known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}.safetensors"
+        known = folder / f"{given.scan_id}-{digest[:16]}-{recipe.sha256[:16]}-{EXTRACTION}.safetensors"
         if load_prepared(known) is None:
             scan = io.read(given.path, members=given.members, scan_id=given.scan_id)
-            look = first_look(scan, recipe)
-            if look.reasons:
-                return Dropped(given.scan_id, "; ".join(look.reasons))
-            prepared = prepare(scan, recipe, mask=look.foreground)
+            found = brain_of(scan, recipe)
+            if found.reasons:
+                return Dropped(given.scan_id, "; ".join(found.reasons))
+            prepared = prepare(scan, recipe, mask=found.region)
             save_prepared(prepared, known)
         return known
     except InputError as error:

@@ -15,16 +15,17 @@ from anomri.core.outcome import Outcome
 from anomri.core.prepared import Prepared
 from anomri.core.reading import FloatMap, Reading
 from anomri.core.region import Region
-from anomri.core.result import Driver, Finding, InputRecord, Result, SliceScore, Verdict
+from anomri.core.result import BrainFrom, Driver, Finding, InputRecord, Result, SliceScore, Verdict
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, PreparationFailed, about_scan
 from anomri.models import Model
 from anomri.models.fusion import fused_reading, shares, standardised
+from anomri.pipeline.brain import brain_of
 from anomri.pipeline.findings import described_findings
 from anomri.pipeline.records import input_record, model_record, versions
 from anomri.pipeline.words import deviations, judged_reason, limits
 from anomri.preparation import prepare
-from anomri.scope import first_look, second_look
+from anomri.scope import second_look
 
 __all__ = ["NO_SCAN_TO_JUDGE", "model_record", "read_branches", "score", "unreadable"]
 
@@ -58,7 +59,8 @@ def score(
 
     Parameters
     ----------
-    mask : the brain, where the user knows it; a full head is then in scope, its verdict capped at warn.
+    mask : the brain, where the user knows it. The brain of a full head is cut out where none is given; the verdict on
+        one is at most warn unless full heads are among the normals it is judged against.
     covariates : ``age`` (years) and ``sex`` (0 female, 1 male) where known.
     alarm_rate : fail at p ≤ this, warn at p ≤ twice this; the model's own where None.
     timings : seconds a stage are added here, for measurements.
@@ -78,15 +80,14 @@ def score(
         calibration = model.calibrated()
         calibration.thresholds(alarm_rate)
         clock = _Clock(timings)
-        look = first_look(scan, model.recipe, masked=mask is not None)
-        clock.lap("first_look")
-        if look.reasons:
-            return _refused(scan, model, look.reasons, brain=mask)
+        found = brain_of(scan, model.recipe, mask)
+        clock.lap("brain")
+        if found.reasons:
+            return _refused(scan, model, found.reasons, brain=mask)
         try:
-            brain = look.foreground if mask is None else mask
-            prepared = prepare(scan, model.recipe, mask=brain, covariates=covariates, timings=timings)
+            prepared = prepare(scan, model.recipe, mask=found.region, covariates=covariates, timings=timings)
         except PreparationFailed as failure:
-            return _refused(scan, model, (f"{failure.cause}. {failure.remedy}",), brain=mask)
+            return _refused(scan, model, (f"{failure.cause}. {failure.remedy}",), brain=found.region)
         clock.restart()
         reasons = second_look(prepared, model.scope)
         if reasons:
@@ -109,7 +110,16 @@ def score(
         drivers = _drivers(model, readings, shares({n: r.score for n, r in readings.items()}, model.scalings), prepared)
         outcome = Outcome(
             result=_result(
-                scan, model, prepared, judgement, value, drivers, findings, heatmap, full_head=not look.stripped
+                scan,
+                model,
+                prepared,
+                judgement,
+                value,
+                drivers,
+                findings,
+                heatmap,
+                brain_from=found.came_from,
+                full_head=found.full_head,
             ),
             scan=scan,
             heatmap=heatmap,
@@ -251,19 +261,22 @@ def _result(
     findings: tuple[Finding, ...],
     heatmap: Heatmap | None,
     *,
+    brain_from: BrainFrom | None,
     full_head: bool,
 ) -> Result:
     calibration = model.calibrated()
     in_training = scan.source.image_sha256 in {training.image_sha256 for training in model.card.training}
     in_calibration = calibration.in_training(scan.source.image_sha256) is not None
-    verdict: Verdict = "warn" if full_head and judgement.verdict == "fail" else judgement.verdict
+    held = full_head and not calibration.of_full_heads
+    verdict: Verdict = "warn" if held and judgement.verdict == "fail" else judgement.verdict
     limiting = limits(
         judgement,
         model.card,
         age=prepared.covariates.get("age"),
         known=in_training or in_calibration,
         site_calibrated=calibration.kind == "site",
-        full_head=full_head,
+        held=held,
+        extracted_ml=prepared.brain.volume_ml if brain_from == "extracted" else None,
     )
     axis = _axial_axis(scan)
     return Result(
@@ -289,6 +302,7 @@ def _result(
         in_training=in_training,
         # A normal of the calibration is judged among its like, where the scores were not moved.
         approximate=calibration.approximate and not in_calibration,
+        brain_from=brain_from,
         drivers=drivers,
         thresholds=judgement.thresholds,
         slices=() if heatmap is None else _slices(slice_scores(heatmap, axis)),

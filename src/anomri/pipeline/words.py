@@ -61,7 +61,7 @@ def judged_reason(
 
     Parameters
     ----------
-    verdict : as it will be told; milder than that of `judgement` where a scan with its skull was judged in a mask.
+    verdict : as it will be told; milder than that of `judgement` where a full head is held back.
     in_training, in_calibration : whether the scan is one of those the model learnt from, one of those it is judged
         against.
     """
@@ -77,8 +77,8 @@ def judged_reason(
         sentence = f"Nothing stands out: this scan is {standing}."
     if verdict != judgement.verdict:
         sentence += (
-            f" Its score is that of a {judgement.verdict}, but the verdict is held at {verdict}: the scan is not "
-            "skull-stripped and was judged inside the mask given, while the model learnt from stripped scans."
+            f" Its score is that of a {judgement.verdict}, but the verdict is held at {verdict}: the scan is a full "
+            "head and the normals it was judged against are not."
         )
     if in_training and in_calibration:
         return f"{sentence} It is one of the scans the model learnt from, judged by a model that had not seen it."
@@ -90,7 +90,14 @@ def judged_reason(
 
 
 def limits(
-    judgement: Judgement, card: Card, *, age: float | None, known: bool, site_calibrated: bool, full_head: bool
+    judgement: Judgement,
+    card: Card,
+    *,
+    age: float | None,
+    known: bool,
+    site_calibrated: bool,
+    held: bool,
+    extracted_ml: float | None,
 ) -> tuple[str, ...]:
     """What limits a verdict, the heaviest first.
 
@@ -98,7 +105,8 @@ def limits(
     ----------
     age : of the subject, years; None where it is not known.
     known : whether the scan is one of those the model learnt from or was calibrated on.
-    full_head : whether it was judged inside a mask, with its skull.
+    held : whether the verdict could be at most warn, because the scan is a full head and none of the normals is.
+    extracted_ml : volume of the brain that was cut out of the scan; None where none was.
     """
     said = []
     if card.single_site and not site_calibrated and not known:
@@ -106,10 +114,15 @@ def limits(
             "The model is calibrated on one scanner. On any other its false-alarm rate is not known: calibrate it "
             "there first."
         )
-    if full_head and judgement.verdict != "fail":
+    if held and judgement.verdict != "fail":
         said.append(
-            "The scan is not skull-stripped and was judged inside the mask given; the model learnt from stripped "
-            "scans, so the verdict could be at most warn."
+            "The scan is a full head and the normals it was judged against are not, so the verdict could be at most "
+            "warn: calibrate the model on full heads of this scanner."
+        )
+    if extracted_ml is not None:
+        said.append(
+            f"The brain was cut out of the head ({extracted_ml:.0f} ml): look at its outline. What is wrong with "
+            "the outline looks abnormal."
         )
     said += judgement.notes
     if age is not None and card.age_range is not None:

@@ -20,6 +20,7 @@ from anomri.report.charts import branch_marks, distribution, metric_range, spark
 from anomri.report.colours import colour_table, signed_table
 from anomri.report.display import DisplayGrid, HeatRange, Views, glance_of, heat_range, views_of
 from anomri.report.findings import MOST, FindingView, finding_views
+from anomri.report.outline import outline_png
 from anomri.report.overlays import HEAT, Overlay, PackedMaps, pack_maps
 from anomri.report.render import render
 from anomri.report.volumes import BUDGET, Packed, pack
@@ -61,6 +62,8 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
     seen = () if views is None or heat is None else finding_views(outcome, views, heat)
     pictures = [_pictures(view) for view in seen]
     budget -= sum(len(picture) for row in pictures for _, picture in row)
+    outline = _outline(outcome)
+    budget -= len(outline or "")
     packed = None if views is None else pack(views, heat, budget=budget)
     grid = None if packed is None else packed.grid
     scale = "" if outcome.heatmap is None else words.SCALE[outcome.heatmap.scale]
@@ -88,6 +91,7 @@ def scan_page(outcome: Outcome, *, budget: int = BUDGET) -> str:
         heat=heat,
         scale=scale,
         overlays=overlays,
+        outline=outline,
         has_expected=views is not None and views.expected is not None,
         coarser="" if packed is None else f"{packed.coarser} {maps.remark}".strip(),
         findings=[
@@ -164,6 +168,13 @@ def _pictures(view: FindingView) -> list[tuple[str, Markup]]:
     return [("This scan", _png(view.scan)), *expected, ("Heatmap over it", _png(view.map))]
 
 
+def _outline(outcome: Outcome) -> Markup | None:
+    """A brain that was cut out of a head; None where none was."""
+    if outcome.result.brain_from != "extracted" or outcome.scan is None or outcome.brain is None:
+        return None
+    return _embedded(outline_png(outcome.scan, outcome.brain))
+
+
 def _peak(outcome: Outcome, grid: DisplayGrid | None) -> _Peak | None:
     heatmap, limits = outcome.heatmap, outcome.result.thresholds
     if heatmap is None or not np.isfinite(heatmap.values).any():
@@ -204,5 +215,9 @@ def _quality_rows(result: Result) -> list[dict[str, object]]:
 def _png(picture: NDArray[np.uint8]) -> Markup:
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG")
+    return _embedded(buffer.getvalue())
+
+
+def _embedded(png: bytes) -> Markup:
     # Base64 holds no markup, and is too long to be shown as text.
-    return Markup("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"))
+    return Markup("data:image/png;base64," + base64.b64encode(png).decode("ascii"))

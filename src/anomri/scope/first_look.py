@@ -32,6 +32,7 @@ class FirstLook:
     foreground_ml : volume of the foreground.
     background_share : share of voxels outside it.
     reasons : why the scan is out of scope; empty where it is in.
+    perhaps_head : they would not hold if it were a full head: it has more foreground than a brain, and no other reason.
     """
 
     foreground: Region | None
@@ -39,6 +40,7 @@ class FirstLook:
     foreground_ml: float
     background_share: float
     reasons: tuple[str, ...]
+    perhaps_head: bool = False
 
 
 def first_look(scan: Scan, recipe: Recipe, *, masked: bool = False) -> FirstLook:
@@ -68,6 +70,7 @@ def first_look(scan: Scan, recipe: Recipe, *, masked: bool = False) -> FirstLook
     background = 1.0 - float(foreground.mask.mean())
     low, high = PLAUSIBLE_ML
     stripped = low <= volume <= high and background >= _LEAST_BACKGROUND
+    perhaps_head = not masked and not reasons and volume >= low and not stripped
     if not masked and volume > high:
         reasons.append(
             f"its foreground is {volume:.0f} ml, more than any brain: a full head or another body part "
@@ -81,7 +84,7 @@ def first_look(scan: Scan, recipe: Recipe, *, masked: bool = False) -> FirstLook
     if not masked and not reasons and not all(_BOX_MM[0] <= side <= _BOX_MM[1] for side in extent):
         sides = " × ".join(f"{side:.0f}" for side in extent)
         reasons.append(f"its foreground measures {sides} mm, unlike a brain")
-    return FirstLook(foreground, stripped, volume, background, tuple(reasons))
+    return FirstLook(foreground, stripped, volume, background, tuple(reasons), perhaps_head)
 
 
 def _extent_mm(foreground: Region) -> tuple[float, ...]:
