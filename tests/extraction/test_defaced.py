@@ -225,3 +225,9 @@ def test_the_whole_heads_of_the_aged_are_left_alone(shared_data: Path, subject: 
     quiet = defacing(changed(scan, np.where(head, scan.voxels, np.float32(0.0))), brain)
     assert quiet.air
     assert not quiet.removed
+    x, y, z = 2.0 * (np.indices(scan.voxels.shape) - np.argwhere(brain.mask).mean(axis=0)[:, None, None, None])
+    wide = float(np.abs(x[brain.mask]).max())
+    ears = (np.abs(x) > wide + 8.0) & (np.abs(y) < 45.0) & (np.abs(z + 30.0) < 30.0)
+    deaf = defacing(changed(scan, np.where(ears, np.float32(0.0), scan.voxels)), brain)
+    assert deaf.removed
+    assert not deaf.air

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,18 +10,28 @@ import typer
 
 from anomri.cli.terminal import say
 
-__all__ = ["extract"]
+__all__ = ["Program", "extract"]
+
+
+class Program(StrEnum):
+    """Programs of others that find brains."""
+
+    hd_bet = "hd-bet"
 
 
 def extract(
     scan: Annotated[Path, typer.Option("--input", "-i", help="The head: one T1-weighted volume.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")],
     stripped: Annotated[bool, typer.Option("--stripped", help="Write the scan without what is no brain, too.")] = False,
+    program: Annotated[
+        Program | None, typer.Option("--with", help="Let HD-BET find it: your own, with its weights on this machine.")
+    ] = None,
 ) -> None:
     """Find the brain of a full head.
 
     Writes a mask on the scan's own grid, which --mask takes, and a picture of its outline in three planes: look at it.
     What cannot be a brain is refused, with the cause. Of a scan without a skull the mask is what is not background.
+    It is said where the head was defaced or the air around it set to one value.
 
     \b
     anomri extract -i head.nii.gz -o brains
@@ -29,12 +40,14 @@ def extract(
     import numpy as np
 
     from anomri.extraction import extract as find
+    from anomri.extraction.defaced import defacing_note
+    from anomri.extraction.hdbet import extract_with_hdbet
     from anomri.io import read, write_nifti
     from anomri.io.write import write_bytes
     from anomri.report.outline import outline_png
 
     head = read(scan)
-    found = find(head)
+    found = find(head) if program is None else extract_with_hdbet(head)
     out.mkdir(parents=True, exist_ok=True)
     mask = found.brain.mask
     files = {f"{head.scan_id}_mask.nii.gz": mask}
@@ -48,3 +61,6 @@ def extract(
     say(str(picture))
     how = "it was stripped before" if found.stripped else "cut out of the head"
     say(f"{found.brain.volume_ml:.0f} ml, {how}", error=True)
+    note = None if found.stripped else defacing_note(head, found.brain)
+    if note is not None:
+        say(note, error=True)
