@@ -321,10 +321,10 @@ _PELVIS = TokensConfig(
     cut_perceptual=0.6, dilation_px=3,
 )  # fmt: skip
 _SMALL = TokensConfig(
-    image=None, patch=4, width=64, depth=2, heads=4, hidden=128, codes=128, stem=64, dropout=0.0, neighbours=1,
+    image=None, patch=4, width=64, depth=2, heads=2, hidden=128, codes=128, stem=64, dropout=0.0, neighbours=1,
     feature_width=8, feature_epochs=3, first_epochs=10, first_batch=16, first_rate=1e-3, second_width=64,
-    second_depth=3, second_heads=4, second_hidden=128, second_epochs=12, second_batch=16, second_rate=1e-3, every=2,
-    pool=3,
+    second_depth=3, second_heads=2, second_hidden=128, second_epochs=12, second_batch=16, second_rate=1e-3, every=2,
+    sets=1, steps=4, mirrored=False, pool=3,
 )  # fmt: skip
 # One slice a subject: no neighbours, no position, many more epochs make as many steps.
 _SLICES = _SMALL.model_copy(
@@ -333,12 +333,12 @@ _SLICES = _SMALL.model_copy(
         "second_epochs": 60, "pool": 7,
     }
 )  # fmt: skip
-_ORDERED = _SMALL.model_copy(update={"surprisal": "autoregressive", "mirrored": False})
+_ORDERED = _SMALL.model_copy(update={"surprisal": "autoregressive"})
 _TINY = _SMALL.model_copy(
     update={
         "width": 16, "depth": 1, "heads": 2, "hidden": 16, "codes": 16, "stem": 16, "second_width": 16,
         "second_depth": 1, "second_heads": 2, "second_hidden": 16, "feature_width": 2, "feature_epochs": 1,
-        "first_epochs": 3, "second_epochs": 3, "every": 1, "neighbours": 0, "groups": 3, "sets": 1, "steps": 2,
+        "first_epochs": 3, "second_epochs": 3, "every": 1, "neighbours": 0, "groups": 3, "steps": 2, "mirrored": True,
         "top_fraction": 0.02, "reference": "input",
     }
 )  # fmt: skip
