@@ -69,7 +69,7 @@ def test_a_mask_that_runs_out_of_the_image_is_refused():
 def test_a_head_whose_fluid_is_bright_is_refused_because_the_outline_is_made_for_dark_fluid():
     mask = ball(65.0)
     for ratio, refused in ((0.6, False), (1.4, True)):
-        measured = measure_mask(mask, grid(), Location(np.eye(4), 0.7, ratio), mask)
+        measured = measure_mask(mask, grid(), HERE, mask) | {"fluid_to_white": ratio}
         if refused:
             with pytest.raises(PreparationFailed, match="fluid"):
                 verify_mask(measured)

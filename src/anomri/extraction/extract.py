@@ -40,7 +40,7 @@ class Extraction:
     ----------
     brain : on the scan's grid.
     stripped : the scan held nothing but the brain, which passed as it was.
-    measured : what the mask was judged by, see `judge.measure_mask`; empty where the scan was stripped.
+    measured : what the mask was judged by, see `judge.measure_mask` and `Location`; empty where the scan was stripped.
     """
 
     brain: Region
@@ -87,6 +87,8 @@ def find_brain(scan: Scan) -> tuple[Region, dict[str, float]]:
             "no brain could be cut out of the head", remedy="Give a brain mask with --mask.", code="extraction"
         )
     measured = measure_mask(mask, geometry, location, template_outline(location, geometry))
+    # The outline is made for heads in which fluid is dark.
+    measured["fluid_to_white"] = location.fluid_to_white
     return Region(_with_fluid(mask, geometry, scan.geometry), scan.geometry, "brain", EXTRACTION), measured
 
 

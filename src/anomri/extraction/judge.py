@@ -39,7 +39,7 @@ def measure_mask(mask: Mask, geometry: Geometry, location: Location, template: M
 
     Returns
     -------
-    ``volume_ml``; ``explained`` and ``fluid_to_white`` (`Location`); ``agreement``: Dice of mask and template;
+    ``volume_ml``; ``explained`` (`Location`); ``agreement``: Dice of mask and template;
     ``roundness``: surface of a ball of this volume ÷ the mask's, 0 to 1; ``evenness``: smaller ÷ larger half, left and
     right of the template's mid-plane; ``cut_off``: share of the mask's surface that lies on the grid's edge.
     """
@@ -53,7 +53,6 @@ def measure_mask(mask: Mask, geometry: Geometry, location: Location, template: M
     return {
         "volume_ml": volume_mm3 / 1000.0,
         "explained": location.explained,
-        "fluid_to_white": location.fluid_to_white,
         "agreement": 2.0 * float((mask & template).sum()) / max(float(mask.sum() + template.sum()), 1.0),
         "roundness": min(ball_mm2 / max(surface_mm2, 1e-6), 1.0),
         "evenness": min(left, right) / max(left, right, 1.0),
@@ -62,7 +61,7 @@ def measure_mask(mask: Mask, geometry: Geometry, location: Location, template: M
 
 
 def verify_mask(measured: dict[str, float]) -> None:
-    """Refuse what cannot be a brain mask.
+    """Refuse what cannot be a brain mask; what was not measured is not asked.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def verify_mask(measured: dict[str, float]) -> None:
     wrong = [
         f"{meaning} ({name.removesuffix('_ml').replace('_', ' ')} {measured[name]:.4g}, expected {low:g}–{high:g})"
         for name, (low, high, meaning) in _BOUNDS.items()
-        if not low <= measured[name] <= high
+        if name in measured and not low <= measured[name] <= high
     ]
     if wrong:
         raise PreparationFailed(

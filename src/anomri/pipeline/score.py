@@ -18,6 +18,7 @@ from anomri.core.region import Region
 from anomri.core.result import BrainFrom, Driver, Finding, InputRecord, Result, SliceScore, Verdict
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, PreparationFailed, about_scan
+from anomri.extraction.defaced import defacing_note
 from anomri.models import Model
 from anomri.models.fusion import fused_reading, shares, standardised
 from anomri.pipeline.brain import brain_of
@@ -278,6 +279,7 @@ def _result(
         held=held,
         extracted_ml=prepared.brain.volume_ml if brain_from == "extracted" else None,
     )
+    defaced = defacing_note(scan, prepared.brain) if full_head else None
     axis = _axial_axis(scan)
     return Result(
         scan_id=scan.scan_id,
@@ -309,7 +311,7 @@ def _result(
         slice_axis=axis,
         findings=findings,
         quality=dict(prepared.quality),
-        notes=(*limiting, *_contrast(scan, model), *scan.source.notes),
+        notes=(*limiting, *([] if defaced is None else [defaced]), *_contrast(scan, model), *scan.source.notes),
         versions=versions(),
     )
 
