@@ -8,7 +8,7 @@ from typing import cast
 
 from anomri.benchmark import preparing, report, run
 from anomri.benchmark.protocol import Lesions, MethodRow, Protocol
-from anomri.scope.first_look import FirstLook
+from anomri.pipeline.brain import FoundBrain
 from small_benchmark import ROWS, fake_prepare, small_protocol
 
 __all__ = ["lesion_protocol"]
@@ -27,7 +27,7 @@ def main() -> None:
     """Run it."""
     site, out, until = sys.argv[1:]
     preparing.prepare = fake_prepare
-    preparing.first_look = lambda _scan, _recipe: FirstLook(None, True, 0.0, 1.0, ())  # type: ignore[assignment]
+    preparing.brain_of = lambda _scan, _recipe: FoundBrain(None, None, False, ())  # type: ignore[assignment]
     report.curves = lambda _protocol, _table: []
     run.rows_of = lambda protocol: (*protocol.methods, RANDOM)
     run.run_benchmark(

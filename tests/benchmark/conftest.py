@@ -6,7 +6,7 @@ import pytest
 
 from anomri.benchmark import preparing
 from anomri.benchmark.run import run_benchmark
-from anomri.scope.first_look import FirstLook
+from anomri.pipeline.brain import FoundBrain
 from small_benchmark import Site, fake_prepare, small_protocol, write_site
 
 
@@ -14,7 +14,7 @@ from small_benchmark import Site, fake_prepare, small_protocol, write_site
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Preparation in milliseconds; every scan is looked at and found to be one."""
     monkeypatch.setattr(preparing, "prepare", fake_prepare)
-    monkeypatch.setattr(preparing, "first_look", lambda _scan, _recipe: FirstLook(None, True, 0.0, 1.0, ()))
+    monkeypatch.setattr(preparing, "brain_of", lambda _scan, _recipe: FoundBrain(None, None, False, ()))
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +25,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     data = {"t1w-site-a": folder / "data"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparing, "prepare", fake_prepare)
-        patch.setattr(preparing, "first_look", lambda _scan, _recipe: FirstLook(None, True, 0.0, 1.0, ()))
+        patch.setattr(preparing, "brain_of", lambda _scan, _recipe: FoundBrain(None, None, False, ()))
         run_benchmark(small_protocol(), data, folder / "out")
     return Site(data, folder / "out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
 from anomri.errors import ModelError
 from anomri.methods import METHODS, load_method, load_preset
-from anomri.methods.method import Config, FitReport, Method
+from anomri.methods.method import Adaptable, Config, FitReport, Method
 from anomri.training.holdout import set_apart
 from synthetic import GRID, prepared_population, with_lesion
 
@@ -104,6 +104,31 @@ def test_fitting_again_with_the_same_seed_gives_the_same_state(fitted):
     assert set(one) == set(other)
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name])
+
+
+def test_a_method_that_can_be_adapted_finds_a_site_more_normal_afterwards_and_is_itself_unchanged(fitted):
+    if not isinstance(fitted.method, Adaptable):
+        return
+    site = [of_another_scanner(p) for p in prepared_population(12, seed=7)]
+    before, stays = [content(p) for p in site], {n: a.copy() for n, a in fitted.method.state().items()}
+    moved = fitted.method.adapted(site)
+    assert [content(p) for p in site] == before
+    for name, array in fitted.method.state().items():
+        np.testing.assert_array_equal(array, stays[name])
+    assert type(moved) is fitted.kind
+    new = [of_another_scanner(p) for p in prepared_population(12, seed=8)]
+    scores = [[m.examine(p, seed=SEED).score for p in new] for m in (fitted.method, moved)]
+    assert np.median(scores[1]) < 0.9 * np.median(scores[0])
+    again = fitted.kind.restore(fitted.config, dict(moved.state()))
+    assert_same(again.examine(new[0], seed=SEED), moved.examine(new[0], seed=SEED))
+
+
+def of_another_scanner(prepared: Prepared) -> Prepared:
+    """Brighter in one half, and every quality metric a quarter higher."""
+    half = np.where(np.arange(prepared.scan.voxels.shape[0]) < prepared.scan.voxels.shape[0] // 2, 1.3, 1.0)
+    voxels = (prepared.scan.voxels * half[:, None, None]).astype(np.float32)
+    quality = {name: None if value is None else 1.25 * value for name, value in prepared.quality.items()}
+    return replace(prepared, scan=replace(prepared.scan, voxels=voxels), quality=quality)
 
 
 def test_the_map_is_finite_inside_the_region_and_nan_outside(fitted):

@@ -12,7 +12,7 @@ import pytest
 
 from anomri import io
 from anomri.core.prepared import Prepared
-from anomri.errors import CalibrationError, DataLeak, OutputConflict
+from anomri.errors import CalibrationError, DataLeak, ModelError, OutputConflict
 from anomri.io.write import write_nifti
 from anomri.methods.zatlas import ZAtlas
 from anomri.models import Model
@@ -140,3 +140,41 @@ def test_a_model_never_replaces_the_one_it_is_made_from(half_model):
     with pytest.raises(OutputConflict):
         calibrate(half_model, [], half_model.folder, site="elsewhere")
     assert (half_model.folder / "model.json").read_bytes() == before
+
+
+def test_an_adapted_model_finds_a_site_more_normal_and_scores_each_of_its_normals_by_the_others(
+    half_model, visitors, lay, tmp_path
+):
+    plain = calibrated(half_model, visitors, lay, tmp_path / "plain").model
+    summary = calibrated(half_model, visitors, lay, tmp_path / "moved", adapt=True)
+    model = Model.load(tmp_path / "moved")
+    assert np.median(model.calibrated().reference_scores) < np.median(plain.calibrated().reference_scores)
+    assert "moved to 20 normal scans of there" in model.card.cohort
+    assert {t.scan_id for t in model.card.training} == {
+        *(t.scan_id for t in half_model.card.training),
+        *(p.scan.scan_id for p in visitors),
+    }
+    folds = {n.scan_id: n.fold for n in model.calibrated().normals}
+    assert len(set(folds.values())) == 4
+    one = visitors[0]
+    others = [p for p in visitors if folds[p.scan.scan_id] != folds[one.scan.scan_id]]
+    expected = half_model.branches[0].method.adapted(others).examine(one, seed=0).score
+    found = next(n.score for n in model.calibrated().normals if n.scan_id == one.scan.scan_id)
+    assert found == pytest.approx(expected)
+    assert not (tmp_path / "moved.fit").exists()
+    assert summary.model.content_sha256 != half_model.content_sha256
+
+
+def test_a_model_with_a_branch_that_cannot_be_adapted_says_so_before_any_scan_is_prepared(half_model, tmp_path):
+    class Rigid:
+        pass
+
+    branch = dataclasses.replace(half_model.branches[0], method=Rigid())
+    rigid = dataclasses.replace(half_model, branches=(branch,))
+    with pytest.raises(ModelError, match="cannot be adapted"):
+        calibrate(rigid, [FitInput(tmp_path / "none.nii.gz", "none", "none")], tmp_path / "x", site="x", adapt=True)
+
+
+def test_three_subjects_are_too_few_to_adapt_by(half_model, visitors, lay, tmp_path):
+    with pytest.raises(CalibrationError):
+        calibrated(half_model, visitors[:3], lay, tmp_path / "there", adapt=True)

@@ -23,12 +23,13 @@ from anomri.core.geometry import Geometry, carry
 from anomri.core.prepared import Prepared
 from anomri.core.scan import Scan
 from anomri.errors import InputError
+from anomri.extraction import EXTRACTION
 from anomri.io.formats import read_image
 from anomri.io.write import write_bytes, write_json
+from anomri.pipeline.brain import brain_of
 from anomri.pipeline.processes import each
 from anomri.pipeline.store import STORE_VERSION, load_prepared, save_prepared
 from anomri.preparation import Recipe, prepare
-from anomri.scope import first_look
 from anomri.simulate import KINDS, Outline, Simulated, corrupt, lesion, outline_of
 from anomri.simulate.lesions import LESION_VERSION
 
@@ -158,9 +159,11 @@ def _key(case: Case, digests: Mapping[Path, str], recipe: Recipe) -> str:
 
 def _prepare_one(task: _Task) -> Ready:
     record = task.folder / f"{task.key}.json"
-    if not record.is_file():
+    kept = json.loads(record.read_text()) if record.is_file() else None
+    # Only a head is made anew where brains are cut out in another way.
+    if kept is None or kept.get("brain", EXTRACTION) != EXTRACTION:
         _make(task, record)
-    kept = json.loads(record.read_text())
+        kept = json.loads(record.read_text())
     file, truth = task.folder / f"{task.key}.safetensors", task.folder / f"{task.key}.truth"
     return Ready(
         case=task.case,
@@ -187,10 +190,12 @@ def _make(task: _Task, record: Path) -> None:
         elif task.case.truth is not None:
             labels = read_image(task.case.truth).voxels
             truth = np.isin(labels, task.case.truth_values) if task.case.truth_values else labels > 0
-        look = first_look(scan, task.recipe)
-        if look.reasons:
-            raise InputError("; ".join(look.reasons), remedy="Leave the case out, or use its recipe.", code="scope")
-        prepared = prepare(scan, task.recipe, mask=look.foreground)
+        brain = brain_of(scan, task.recipe)
+        if brain.full_head:
+            said["brain"] = EXTRACTION
+        if brain.reasons:
+            raise InputError("; ".join(brain.reasons), remedy="Leave the case out, or use its recipe.", code="scope")
+        prepared = prepare(scan, task.recipe, mask=brain.region)
     except InputError as error:
         said["refused"] = error.cause
         if truth is not None and truth.any():
@@ -213,14 +218,14 @@ def _clean(folder: Path, key: str | None) -> Prepared:
 def _with_defect(scan: Scan, clean: Prepared, defect: Defect, outline: Path | None) -> Simulated:
     brain = clean.brain.mask
     if defect.severity is not None:
-        # Around a head or body lies air that an artefact reaches; around a stripped brain lies nothing.
+        # Around a head, a body and a brain in its head lies what an artefact reaches; around a stripped brain nothing.
         return corrupt(
             scan,
             defect.name,
             severity=defect.severity,
             seed=defect.seed,
             brain=brain,
-            keep_outside=clean.brain.name in ("head", "body"),
+            keep_outside=clean.brain.name in ("head", "body") or clean.brain.made_by == EXTRACTION,
         )
     assert defect.volume_ml is not None
     assert defect.contrast is not None

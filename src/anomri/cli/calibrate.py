@@ -26,12 +26,14 @@ def calibrate(
     participants: ParticipantsFile = None,
     include: Include = None,
     alarm_rate: AlarmRate = None,
+    adapt: Annotated[bool, typer.Option("--adapt", help="Move the model's statistics to the site, too.")] = False,
     jobs: Jobs = None,
 ) -> None:
     """Set a model's thresholds by a site's own normals.
 
     With fewer normals than a rate needs the scores are aligned to the site instead, and everything that rests on
-    them says "approximate".
+    them says "approximate". With --adapt the branches themselves are moved first: what is normal for a voxel or a
+    quality metric is learnt again as far as these scans can say; networks keep their weights.
 
     \b
     anomri calibrate brain-t1 -i our-normals/ --site "Our hospital, 3T" -o brain-t1-ours
@@ -53,6 +55,7 @@ def calibrate(
         out,
         site=site,
         alarm_rate=alarm_rate,
+        adapt=adapt,
         jobs=default_jobs(len(scans)) if jobs is None else jobs,
         report=lambda line: say(line, error=True),
     )

@@ -36,6 +36,7 @@ from anomri.methods.method import Config, FitReport, Preset, require_normals
 from anomri.training.fabric import make_fabric
 from anomri.training.holdout import fingerprints, held_out_loss, read_by_the_others, set_apart
 from anomri.training.loop import Batch, Batches, cosine_decay, train
+from anomri.training.moving import moved_centre, moved_spread
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
 from anomri.training.spread import position_wise_spread
@@ -292,6 +293,17 @@ class DAE:
             noisy[n] += inside[n] * (np.float32(sd) * coarse_noise(noisy[n].shape, grain, rng))
         middle = slice(config.context, config.context + 1)
         return _channels_first(noisy), _channels_first(clean[..., middle]), _channels_first(inside[..., middle])
+
+    def adapted(self, prepared: Sequence[Prepared]) -> Self:
+        """Mean and spread of the residuals moved to a site; the weights stay, so that its few scans are unseen ones."""
+        assert self._spread is not None
+        residuals = [each.scan.voxels - self._expect(each) for each in prepared]
+        regions = [each.region.mask for each in prepared]
+        here, around = position_wise_spread(residuals, regions, sigma_voxels=self._config.spread_sigma_voxels)
+        (mean, spread), count = self._spread, len(prepared)
+        centre = moved_centre(mean, here, spread, count, together=True).astype(np.float32)
+        moved = {"spread.mean": centre, "spread.sd": moved_spread(spread, around, count).astype(np.float32)}
+        return type(self).restore(self._config, {**self.state(), **moved})
 
     # Examine
 

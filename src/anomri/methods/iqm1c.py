@@ -28,6 +28,7 @@ from anomri.core.score import MAD_TO_SD
 from anomri.errors import CalibrationError, ModelError
 from anomri.methods.method import Config, FitReport, MetricName, Preset, require_normals
 from anomri.quality import METRICS
+from anomri.training.moving import moved_centre, moved_spread
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -139,6 +140,24 @@ class IQM1C:
             values[f"low/{name}"] = float(self._floats("low")[i])
             values[f"high/{name}"] = float(self._floats("high")[i])
         return Reading(score=distance, values=values)
+
+    def adapted(self, prepared: Sequence[Prepared]) -> Self:
+        """Centre and spread of each metric moved to a site; how the metrics hang together stays.
+
+        A metric that is undefined in one of the scans is left as it is.
+        """
+        centre, spread = self._floats("centre").copy(), self._floats("spread").copy()
+        for i, name in enumerate(self._names):
+            found = np.array([np.nan if (q := p.quality.get(name)) is None else q for p in prepared], dtype=np.float64)
+            if np.isfinite(found).all():
+                at, here = slice(i, i + 1), np.median(found, keepdims=True)
+                around = MAD_TO_SD * np.median(np.abs(found - here), keepdims=True)
+                centre[at] = moved_centre(centre[at], here, spread[at], len(found), together=False)
+                spread[at] = moved_spread(spread[at], around, len(found))
+        # The range of normals goes with them.
+        stretch = spread / self._floats("spread")
+        ends = {name: centre + stretch * (self._floats(name) - self._floats("centre")) for name in ("low", "high")}
+        return type(self).restore(self.config, {**self._state, "centre": centre, "spread": spread, **ends})
 
     def state(self) -> Mapping[str, NDArray[np.generic]]:
         """Metric names (UTF-8 bytes, one a line) and their statistics (float64)."""

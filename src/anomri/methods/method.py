@@ -18,7 +18,7 @@ from anomri.errors import CalibrationError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Config", "FitReport", "Method", "MetricName", "Placeable", "Preset", "require_normals"]
+__all__ = ["Adaptable", "Config", "FitReport", "Method", "MetricName", "Placeable", "Preset", "require_normals"]
 
 
 def _known_metric(name: str) -> str:
@@ -139,6 +139,20 @@ class Method(Protocol):
     @classmethod
     def restore(cls, config: Config, state: Mapping[str, NDArray[np.generic]]) -> Self:
         """A fitted method from its config and state; ModelError where a name or shape does not fit."""
+        ...
+
+
+@runtime_checkable
+class Adaptable(Protocol):
+    """A method whose statistics can be moved to the normals of another site."""
+
+    def adapted(self, prepared: Sequence[Prepared]) -> Self:
+        """The same method, its weights as they are and its statistics moved towards these normals.
+
+        Parameters
+        ----------
+        prepared : normal scans of one site, at least three, prepared by the method's recipe.
+        """
         ...
 
 

@@ -27,6 +27,7 @@ from anomri.core.reading import Reading
 from anomri.core.score import MAD_TO_SD, filled_from_nearest, mean_of_top_voxels, smooth_inside
 from anomri.errors import CalibrationError, ModelError
 from anomri.methods.method import Config, FitReport, Preset, require_normals
+from anomri.training.moving import moved_centre, moved_spread
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -78,17 +79,7 @@ class ZAtlas:
         """Median and spread of the normals in every voxel; seconds."""
         require_normals(len(prepared), self.config, "an atlas")
         start = time.perf_counter()
-        covered = np.mean([p.inside.mask for p in prepared], axis=0) >= self.config.coverage
-        if not covered.any():
-            raise CalibrationError(
-                "no voxel has brain in enough of the normal scans",
-                remedy="Look at the scans, or lower coverage.",
-                code="no_overlap",
-            )
-        # Covered voxels alone: hundreds of whole grids would fill the memory.
-        columns = np.stack([np.where(p.inside.mask, self._smooth(p), np.nan)[covered] for p in prepared])
-        centre = np.nanmedian(columns, axis=0)
-        spread = MAD_TO_SD * np.nanmedian(np.abs(columns - centre), axis=0)
+        covered, centre, spread = self._measured(prepared)
         spread = np.maximum(spread, np.percentile(spread, self.config.floor_percentile))
         if not (spread > 0).all():
             raise CalibrationError(
@@ -104,6 +95,37 @@ class ZAtlas:
             "expected": expected,
         }
         return FitReport(elapsed_s=time.perf_counter() - start)
+
+    def adapted(self, prepared: Sequence[Prepared]) -> Self:
+        """Median, spread and expected image moved to a site, where enough of its scans have brain."""
+        covered, here, around = self._measured(prepared)
+        own, count = {name: array[covered] for name, array in self._state.items()}, len(prepared)
+        image = np.median([p.scan.voxels[covered] for p in prepared], axis=0)
+        moved = {
+            "median": moved_centre(own["median"], here, own["spread"], count, together=True),
+            "spread": moved_spread(own["spread"], around, count),
+            "expected": moved_centre(own["expected"], image, own["spread"], count, together=True),
+        }
+        state = {name: array.copy() for name, array in self._state.items()}
+        for name, values in moved.items():
+            state[name][covered] = values
+        return type(self).restore(self.config, state)
+
+    def _measured(
+        self, prepared: Sequence[Prepared]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.floating]]:
+        """Where enough scans have brain, and their median and spread there."""
+        covered = np.mean([p.inside.mask for p in prepared], axis=0) >= self.config.coverage
+        if not covered.any():
+            raise CalibrationError(
+                "no voxel has brain in enough of the normal scans",
+                remedy="Look at the scans, or lower coverage.",
+                code="no_overlap",
+            )
+        # Covered voxels alone: hundreds of whole grids would fill the memory.
+        columns = np.stack([np.where(p.inside.mask, self._smooth(p), np.nan)[covered] for p in prepared])
+        centre = np.nanmedian(columns, axis=0)
+        return covered, centre, MAD_TO_SD * np.nanmedian(np.abs(columns - centre), axis=0)
 
     def examine(self, prepared: Prepared, *, seed: int = 0) -> Reading:  # noqa: ARG002
         """|z| as the map; the signed z as a named map; the mean of the largest |z| as the score."""

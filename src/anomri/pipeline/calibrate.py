@@ -1,4 +1,8 @@
-"""The verb `calibrate`: judge a finished model's scores against the normals of a site."""
+"""The verb `calibrate`: judge a finished model's scores against the normals of a site.
+
+With `adapt` the model itself is moved to the site first, as far as that needs no training: weights of networks stay,
+statistics of normals move. Each normal is then scored by a model that was moved to the others.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,21 @@ from anomri import io
 from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_interval
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
+from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError, DataLeak, InputError, OutputConflict
 from anomri.extraction import EXTRACTION
-from anomri.models import Model, require_replaceable, write_calibrated
+from anomri.models import Model, require_replaceable, write_calibrated, write_model
 from anomri.models.fusion import fused_reading
+from anomri.pipeline.adapt import adapted, refuse_rigid
 from anomri.pipeline.gather import Dropped, FitInput, gather
 from anomri.pipeline.processes import each
 from anomri.pipeline.score import read_branches
 from anomri.scope import second_look
 
 __all__ = ["CalibrateSummary", "calibrate"]
+
+# So that a model is moved by at least three subjects where four are given.
+_FOLDS = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,6 +62,7 @@ def calibrate(
     *,
     site: str,
     alarm_rate: float | None = None,
+    adapt: bool = False,
     jobs: int = 1,
     report: Callable[[str], None] = lambda _line: None,
 ) -> CalibrateSummary:
@@ -61,10 +71,13 @@ def calibrate(
     Parameters
     ----------
     scans : of healthy subjects at the site; none may have trained the model.
+    adapt : move the statistics of its branches to the site, too.
 
     Raises
     ------
-    CalibrationError : the model was already calibrated to a site, or none of the scans is in scope.
+    CalibrationError : the model was already calibrated to a site, none of the scans is in scope, or fewer than four
+        subjects are given to adapt it by.
+    ModelError : one of its branches cannot be adapted.
     DataLeak : a scan trained the model; found before any is prepared.
     OutputConflict : `out` is the folder of the model itself, or holds something that is no model.
     """
@@ -80,6 +93,8 @@ def calibrate(
             "the new model would replace the one it is made from", remedy="Choose another folder.", code="same_model"
         )
     require_replaceable(out)
+    if adapt:
+        refuse_rigid(model)
     _refuse_training_scans(model, scans, jobs)
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
@@ -96,27 +111,19 @@ def calibrate(
         raise CalibrationError(
             "none of the scans is what the model was made for", remedy="See the reasons above.", code="no_normals"
         )
-    normals = []
-    for scan in kept:
-        reading = fused_reading(read_branches(model, scan), model.scalings)
-        peak = None if reading.map is None else float(np.nanmax(reading.map))
-        normals.append(
-            Normal(
-                scan_id=scan.scan.scan_id,
-                subject=scan.subject,
-                image_sha256=scan.scan.source.image_sha256,
-                score=reading.score,
-                peak=peak,
-                fold=0,
-                full_head=scan.brain.made_by == EXTRACTION,
-            )
-        )
-        report(f"{scan.scan.scan_id} scored")
-    calibration = align_to_site(model.calibrated(), normals, site=site, alarm_rate=alarm_rate)
+    own = model.calibrated()
+    if adapt:
+        normals = _scored_by_the_others(model, kept, report)
+        moved = write_model(adapted(model, kept, site=site), work / "adapted")
+        own, model = own.model_copy(update={"model_sha256": moved.content_sha256}), moved
+    else:
+        normals = [_scored(model, scan, 0, report) for scan in kept]
+    calibration = align_to_site(own, normals, site=site, alarm_rate=alarm_rate)
     # A rate that cannot be promised raises here, before anything is written.
     thresholds = calibration.thresholds()
     written = write_calibrated(model, calibration, out)
-    shutil.rmtree(work / "prepared", ignore_errors=True)
+    for part in ("prepared", "adapted"):
+        shutil.rmtree(work / part, ignore_errors=True)
     with suppress(OSError):
         work.rmdir()
     interval = None
@@ -130,6 +137,30 @@ def calibrate(
         smallest_rate=smallest_rate(len(normals)),
         approximate=calibration.approximate,
         dropped=tuple(out_of_scope),
+    )
+
+
+def _scored_by_the_others(model: Model, kept: Sequence[Prepared], report: Callable[[str], None]) -> list[Normal]:
+    """Each normal scored by the model moved to the other folds."""
+    folds = folds_by_subject([scan.subject for scan in kept], _FOLDS, seed=model.card.seed)
+    normals = []
+    for fold in range(_FOLDS):
+        others = adapted(model, [scan for scan, f in zip(kept, folds, strict=True) if f != fold], site="")
+        normals += [_scored(others, scan, fold, report) for scan, f in zip(kept, folds, strict=True) if f == fold]
+    return normals
+
+
+def _scored(model: Model, scan: Prepared, fold: int, report: Callable[[str], None]) -> Normal:
+    reading = fused_reading(read_branches(model, scan), model.scalings)
+    report(f"{scan.scan.scan_id} scored")
+    return Normal(
+        scan_id=scan.scan.scan_id,
+        subject=scan.subject,
+        image_sha256=scan.scan.source.image_sha256,
+        score=reading.score,
+        peak=None if reading.map is None else float(np.nanmax(reading.map)),
+        fold=fold,
+        full_head=scan.brain.made_by == EXTRACTION,
     )
 
 
