@@ -29,7 +29,7 @@ from anomri.pipeline.processes import each
 from anomri.pipeline.score import read_branches
 from anomri.scope import second_look
 
-__all__ = ["CalibrateSummary", "calibrate"]
+__all__ = ["CalibrateSummary", "calibrate", "scored", "scored_by_the_others"]
 
 # So that a model is moved by at least three subjects where four are given.
 _FOLDS = 4
@@ -113,11 +113,11 @@ def calibrate(
         )
     own = model.calibrated()
     if adapt:
-        normals = _scored_by_the_others(model, kept, report)
+        normals = scored_by_the_others(model, kept, report)
         moved = write_model(adapted(model, kept, site=site), work / "adapted")
         own, model = own.model_copy(update={"model_sha256": moved.content_sha256}), moved
     else:
-        normals = [_scored(model, scan, 0, report) for scan in kept]
+        normals = [scored(model, scan, 0, report) for scan in kept]
     calibration = align_to_site(own, normals, site=site, alarm_rate=alarm_rate)
     # A rate that cannot be promised raises here, before anything is written.
     thresholds = calibration.thresholds()
@@ -140,17 +140,18 @@ def calibrate(
     )
 
 
-def _scored_by_the_others(model: Model, kept: Sequence[Prepared], report: Callable[[str], None]) -> list[Normal]:
+def scored_by_the_others(model: Model, kept: Sequence[Prepared], report: Callable[[str], None]) -> list[Normal]:
     """Each normal scored by the model moved to the other folds."""
     folds = folds_by_subject([scan.subject for scan in kept], _FOLDS, seed=model.card.seed)
     normals = []
     for fold in range(_FOLDS):
         others = adapted(model, [scan for scan, f in zip(kept, folds, strict=True) if f != fold], site="")
-        normals += [_scored(others, scan, fold, report) for scan, f in zip(kept, folds, strict=True) if f == fold]
+        normals += [scored(others, scan, fold, report) for scan, f in zip(kept, folds, strict=True) if f == fold]
     return normals
 
 
-def _scored(model: Model, scan: Prepared, fold: int, report: Callable[[str], None]) -> Normal:
+def scored(model: Model, scan: Prepared, fold: int, report: Callable[[str], None]) -> Normal:
+    """A normal with its score by a model."""
     reading = fused_reading(read_branches(model, scan), model.scalings)
     report(f"{scan.scan.scan_id} scored")
     return Normal(
