@@ -1,13 +1,16 @@
 """A model on the full heads of another site: false alarms before and after calibration, and what is still found.
 
-    python benchmarks/another_site.py MODEL HEADS WORK [--per-cell 11] [--folds 5] [--jobs 2]
+    python benchmarks/another_site.py MODEL HEADS WORK [--per-cell 11] [--normals 4 6] [--jobs 2]
 
 HEADS holds normal T1w heads, ``sub-XX_T1w.nii.gz``, of one scanner that MODEL has not seen. Each is scored three ways:
 by MODEL as it is; by MODEL calibrated on the subjects of the other folds; by MODEL adapted to them and calibrated. So
 that silence is not mistaken for success, the same heads are scored at the same thresholds with artefacts of severity 4
 and 5 and lesions of 5 ml with the full grey–white contrast. The extraction of the brain is part of each case.
 
-Prints a table and writes WORK/another_site.csv, a line a case and way. A run that was ended goes on with the prepared
+With --normals the model is calibrated and adapted on so many subjects of the other folds as well, drawn in three ways:
+how many scans buy what.
+
+Prints tables and writes WORK/another_site.csv, a line a case and way. A run that was ended goes on with the prepared
 cases.
 """
 
@@ -36,7 +39,8 @@ from anomri.scope import second_look
 
 SITE = "another site"
 WAYS = ("as it is", "calibrated", "adapted")
-COLUMNS = ("case", "cell", "subject", "way", "score", "p_value", "verdict")
+COLUMNS = ("case", "cell", "subject", "normals", "draw", "way", "score", "p_value", "verdict")
+FOLDS, DRAWS = 5, 3
 
 
 def main() -> None:
@@ -45,23 +49,31 @@ def main() -> None:
     parser.add_argument("heads", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--per-cell", type=int, default=11)
-    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--normals", type=int, nargs="*", default=[])
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
     model = Model.load(given.model)
     cases = cases_of(given.heads, given.per_cell)
     ready = prepare_cases(cases, model.recipe, given.work / "prepared", jobs=given.jobs, report=say)
-    folds = folds_by_subject([one.case.subject for one in ready], given.folds, seed=0)
+    folds = folds_by_subject([one.case.subject for one in ready], FOLDS, seed=0)
     lines = []
-    for fold in range(given.folds):
+    for fold in range(FOLDS):
         inside = [one for one, number in zip(ready, folds, strict=True) if number == fold]
-        lines += judged_fold(model, [one for one in ready if one not in inside], inside)
-        say(f"fold {fold + 1} of {given.folds} judged")
+        others = [one for one in ready if one not in inside and one.case.cell == NORMAL and one.file is not None]
+        lines += [line | {"normals": "all"} for line in judged_fold(model, others, inside)]
+        for count in given.normals:
+            for draw in range(DRAWS):
+                order = np.random.default_rng([fold, draw]).permutation(len(others))[:count]
+                known = {"normals": str(count), "draw": str(draw)}
+                lines += [line | known for line in judged_fold(model, [others[i] for i in sorted(order)], inside)]
+        say(f"fold {fold + 1} of {FOLDS} judged")
     with (given.work / "another_site.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(lines)
-    say(summary(lines))
+    say(summary([line for line in lines if line["normals"] == "all"]))
+    if given.normals:
+        say(curve(lines))
 
 
 def say(line: str) -> None:
@@ -82,8 +94,8 @@ def cases_of(heads: Path, per_cell: int) -> list[Case]:
 
 
 def judged_fold(model: Model, others: Sequence[Ready], inside: Sequence[Ready]) -> list[dict[str, str]]:
-    """The cases of one fold, by models that know the normals of the others."""
-    normals = [load_ready(one) for one in others if one.case.cell == NORMAL and one.file is not None]
+    """The cases of one fold, by models that know normals of the others."""
+    normals = [load_ready(one) for one in others]
     own = model.calibrated()
     plain = align_to_site(own, [scored(model, scan, 0, ignored) for scan in normals], site=SITE)
     moved = adapted(model, normals, site=SITE)
@@ -121,6 +133,22 @@ def summary(lines: Sequence[dict[str, str]]) -> str:
         refused = sum(line["verdict"] == "out_of_scope" for line in own)
         rates = [shown_rate([line for line in found if line["way"] == way]) for way in WAYS]
         out.append(f"| {name} | {len(own)} | {refused} | {' | '.join(rates)} |")
+    return "\n".join(out)
+
+
+def curve(lines: Sequence[dict[str, str]]) -> str:
+    """A Markdown table: by number of normals, share of alarms among normals, artefacts and lesions."""
+    kinds = {
+        "normal": lambda cell: cell == NORMAL,
+        "artefacts": lambda cell: cell != NORMAL and "lesion" not in cell,
+        "lesions": lambda cell: "lesion" in cell,
+    }
+    out = [f"| normals | way | {' | '.join(kinds)} |", "|---" * (2 + len(kinds)) + "|"]
+    for count in dict.fromkeys(line["normals"] for line in lines):
+        for way in WAYS[1:]:
+            found = [line for line in lines if (line["normals"], line["way"]) == (count, way)]
+            rates = [shown_rate([line for line in found if of(line["cell"])]) for of in kinds.values()]
+            out.append(f"| {count} | {way} | {' | '.join(rates)} |")
     return "\n".join(out)
 
 

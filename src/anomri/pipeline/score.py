@@ -84,15 +84,18 @@ def score(
         found = brain_of(scan, model.recipe, mask)
         clock.lap("brain")
         if found.reasons:
-            return _refused(scan, model, found.reasons, brain=mask)
+            return _refused(scan, model, found.reasons, brain=mask, brain_from=found.came_from)
         try:
             prepared = prepare(scan, model.recipe, mask=found.region, covariates=covariates, timings=timings)
         except PreparationFailed as failure:
-            return _refused(scan, model, (f"{failure.cause}. {failure.remedy}",), brain=found.region)
+            cause = f"{failure.cause}. {failure.remedy}"
+            return _refused(scan, model, (cause,), brain=found.region, brain_from=found.came_from)
         clock.restart()
         reasons = second_look(prepared, model.scope)
         if reasons:
-            return _refused(scan, model, reasons, brain=prepared.brain, prepared=prepared)
+            return _refused(
+                scan, model, reasons, brain=prepared.brain, brain_from=found.came_from, prepared=prepared
+            )
         readings = read_branches(model, prepared)
         clock.lap("examine")
         fused = fused_reading(readings, model.scalings)
@@ -180,6 +183,7 @@ def _refused(
     reasons: tuple[str, ...],
     *,
     brain: Region | None,
+    brain_from: BrainFrom | None,
     prepared: Prepared | None = None,
 ) -> Outcome:
     calibration = model.calibrated()
@@ -193,6 +197,7 @@ def _refused(
             reason=f"This scan is not what the model was made for: {sentence}",
             n_normals=len(calibration.normals),
             reference_scores=calibration.reference_scores,
+            brain_from=brain_from,
             drivers=(Driver(kind="scope", branch="scope", share=1.0, score=float(len(reasons))),),
             quality={} if prepared is None else dict(prepared.quality),
             notes=(*_contrast(scan, model), *scan.source.notes),
