@@ -12,20 +12,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from anomri import io
 from anomri.calibration import Normal, align_to_site, smallest_rate, threshold_interval
 from anomri.core.prepared import Prepared
 from anomri.core.result import Thresholds
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError, DataLeak, InputError, OutputConflict
-from anomri.extraction import EXTRACTION
 from anomri.models import Model, require_replaceable, write_calibrated, write_model
 from anomri.models.fusion import fused_reading
 from anomri.pipeline.adapt import adapted, refuse_rigid
 from anomri.pipeline.gather import Dropped, FitInput, gather
 from anomri.pipeline.processes import each
+from anomri.pipeline.records import normal_of
 from anomri.pipeline.score import read_branches
 from anomri.scope import second_look
 
@@ -154,15 +152,7 @@ def scored(model: Model, scan: Prepared, fold: int, report: Callable[[str], None
     """A normal with its score by a model."""
     reading = fused_reading(read_branches(model, scan), model.scalings)
     report(f"{scan.scan.scan_id} scored")
-    return Normal(
-        scan_id=scan.scan.scan_id,
-        subject=scan.subject,
-        image_sha256=scan.scan.source.image_sha256,
-        score=reading.score,
-        peak=None if reading.map is None else float(np.nanmax(reading.map)),
-        fold=fold,
-        full_head=scan.brain.made_by == EXTRACTION,
-    )
+    return normal_of(scan, reading, fold)
 
 
 def _refuse_training_scans(model: Model, scans: Sequence[FitInput], jobs: int) -> None:

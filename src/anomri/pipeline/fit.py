@@ -18,14 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from anomri.calibration import Calibration, Normal, normals_needed, robust_z, smallest_rate
 from anomri.calibration.tail import check_alarm_rate
 from anomri.core.prepared import Prepared
 from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError
-from anomri.extraction import EXTRACTION
 from anomri.methods import entry_of
 from anomri.models import (
     Branch,
@@ -40,6 +37,7 @@ from anomri.models import (
 from anomri.models.fusion import Scaling, mean_scaling
 from anomri.pipeline.ensemble import Fitted, fewest_to_learn_from, fit_branches
 from anomri.pipeline.gather import Dropped, FitInput, gather
+from anomri.pipeline.records import normal_of
 from anomri.pipeline.specs import BranchSpec, branch_specs
 from anomri.preparation import Recipe, recipe_named
 from anomri.scope import fit_scope
@@ -152,7 +150,7 @@ def fit(
         )
         for branch, scaling in fitted.scalings.items():
             constants[branch].append(scaling)
-        normals += [_score(p, fitted, fold, seed) for p in test]
+        normals += [normal_of(p, fitted.read(p, seed=seed), fold) for p in test]
         report(f"fold {fold + 1} of {FOLDS}: fitted on {len(train)}, scored {len(test)}")
     final = fit_branches(
         specs,
@@ -211,19 +209,6 @@ def _warn_of_few(count: int, alarm_rate: float, report: Callable[[str], None]) -
             f"{count} normals cannot promise a false-alarm rate of {alarm_rate:g}, which needs {needed}: scoring will "
             f"have to ask for at least {smallest_rate(count):.3g}"
         )
-
-
-def _score(prepared: Prepared, fitted: Fitted, fold: int, seed: int) -> Normal:
-    reading = fitted.read(prepared, seed=seed)
-    return Normal(
-        scan_id=prepared.scan.scan_id,
-        subject=prepared.subject,
-        image_sha256=prepared.scan.source.image_sha256,
-        score=reading.score,
-        peak=None if reading.map is None else float(np.nanmax(reading.map)),
-        fold=fold,
-        full_head=prepared.brain.made_by == EXTRACTION,
-    )
 
 
 def _uncalibrated(

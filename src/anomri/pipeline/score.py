@@ -93,9 +93,7 @@ def score(
         clock.restart()
         reasons = second_look(prepared, model.scope)
         if reasons:
-            return _refused(
-                scan, model, reasons, brain=prepared.brain, brain_from=found.came_from, prepared=prepared
-            )
+            return _refused(scan, model, reasons, brain=prepared.brain, brain_from=found.came_from, prepared=prepared)
         readings = read_branches(model, prepared)
         clock.lap("examine")
         fused = fused_reading(readings, model.scalings)

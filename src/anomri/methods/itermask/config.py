@@ -99,7 +99,9 @@ _PICTURES = _SMALL.model_copy(update={"dimensions": 2, "width": 16, "epochs": 40
 _TINY = _SMALL.model_copy(update={"width": 2, "epochs": 8, "steps": 20, "score": "top"})
 
 PRESETS: dict[str, Preset] = {
-    "itermask-small": Preset(_SMALL, "brain-t1", "3D at 2 mm; about half a second a scan and epoch on one core with bfloat16"),
+    "itermask-small": Preset(
+        _SMALL, "brain-t1", "3D at 2 mm; half a second a scan and epoch on one core with bfloat16"
+    ),
     "itermask3d": Preset(
         IterMaskConfig(path="published"), "itermask-published", "published size and path at 1 mm; needs a GPU"
     ),
