@@ -25,6 +25,7 @@ from anomri.methods.zatlas import ZAtlas
 from anomri.models.fusion import Scaling
 from anomri.pipeline import score, unreadable
 from anomri.preparation import prepare
+from anomri.scope import Limit, Scope
 from anomri.simulate import Anatomy, corrupt, phantom
 from brains import ALARM_RATE, digest, made_brain
 
@@ -233,6 +234,17 @@ def test_a_head_without_a_brain_is_out_of_scope_and_the_reason_says_what_was_tri
     assert result.brain_from is None
     assert "--mask" in result.reason
     assert "no brain could be cut out" in result.reason
+
+
+def test_a_head_that_is_refused_after_its_brain_was_found_says_where_that_came_from(healthy, fitted_brains):
+    head, mask = with_head(healthy.scan, healthy.brain)
+    large = Scope(limits={"volume_ml": Limit(low=5000.0, high=None)})
+    model = dataclasses.replace(fitted_brains.model, scope=large)
+    for given, origin in ((None, "extracted"), (mask, "given")):
+        refused = score(head, model, mask=given)
+        assert refused.result.verdict == "out_of_scope"
+        assert refused.result.brain_from == origin
+        assert refused.brain is not None
 
 
 def test_a_full_head_is_judged_as_any_scan_where_full_heads_are_among_the_normals(spoilt, fitted_brains):

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -335,3 +336,18 @@ def test_rendering_needs_no_torch() -> None:
         "assert not {'torch', 'lightning_fabric', 'SimpleITK', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_outline_of_a_brain_is_shown_on_the_head_it_was_cut_out_of_and_never_on_what_lies_inside_it(
+    make_outcome: Make,
+) -> None:
+    def outlines(outcome: Outcome) -> int:
+        return scan_page(outcome).count("with the outline of the brain")
+
+    head = make_outcome(brain_from="extracted")
+    assert head.scan is not None
+    assert head.brain is not None
+    assert outlines(head) == 1
+    assert outlines(make_outcome(brain_from="given")) == 0
+    kept = np.where(head.brain.mask, head.scan.voxels, np.float32(0.0))
+    assert outlines(dataclasses.replace(head, scan=dataclasses.replace(head.scan, voxels=kept))) == 0

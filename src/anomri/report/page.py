@@ -169,10 +169,12 @@ def _pictures(view: FindingView) -> list[tuple[str, Markup]]:
 
 
 def _outline(outcome: Outcome) -> Markup | None:
-    """A brain that was cut out of a head; None where none was."""
-    if outcome.result.brain_from != "extracted" or outcome.scan is None or outcome.brain is None:
+    """A brain that was cut out of a head; None where none was, or where nothing is left of the head around it."""
+    scan, brain = outcome.scan, outcome.brain
+    if outcome.result.brain_from != "extracted" or scan is None or brain is None:
         return None
-    return _embedded(outline_png(outcome.scan, outcome.brain))
+    # A result folder keeps no head: an outline around what lies inside it would always look right.
+    return _embedded(outline_png(scan, brain)) if scan.voxels[~brain.mask].any() else None
 
 
 def _peak(outcome: Outcome, grid: DisplayGrid | None) -> _Peak | None:
