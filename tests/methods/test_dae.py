@@ -32,6 +32,7 @@ from anomri.methods.dae import (
 )
 from anomri.training.holdout import hold_out
 from anomri.training.loop import train
+from anomri.training.spread import position_wise_spread
 from synthetic import GRID, SHAPE, prepared_population, with_lesion
 
 
@@ -506,3 +507,24 @@ def test_the_small_preset_is_small() -> None:
     assert config.width == 16
     assert 2000 <= config.epochs * config.steps_per_epoch <= 3000
     assert sum(weights.numel() for weights in Network(3, 16).parameters()) == 483_441
+
+
+# Adapting
+
+
+def test_how_far_a_site_moves_the_mean_residual_is_decided_inside_the_brain_alone(method: DAE) -> None:
+    site = prepared_population(30, seed=7)
+    own, moved = method.state(), method.adapted(site).state()
+    residuals = [p.scan.voxels - method.examine(p, seed=0).expected for p in site]
+    here, _ = position_wise_spread(residuals, [p.region.mask for p in site], sigma_voxels=2.0)
+    known = np.sum([p.region.mask for p in site], axis=0) >= 2
+    weights = []
+    for where in (known, np.ones_like(known)):
+        distance = ((here - own["spread.mean"]) / own["spread.sd"])[where] ** 2
+        weights.append(1.0 - np.pi / 60.0 / distance.mean())
+    # What stands outside the brain, values of its edge spread as far as the grid goes, would say something else.
+    assert 0.1 < weights[0] < weights[1] - 0.3
+    expected = own["spread.mean"] + weights[0] * (here - own["spread.mean"])
+    np.testing.assert_allclose(moved["spread.mean"][known], expected[known], atol=1e-5)
+    for name in ("spread.mean", "spread.sd"):
+        np.testing.assert_array_equal(moved[name][~known], own[name][~known])

@@ -295,15 +295,20 @@ class DAE:
         return _channels_first(noisy), _channels_first(clean[..., middle]), _channels_first(inside[..., middle])
 
     def adapted(self, prepared: Sequence[Prepared]) -> Self:
-        """Mean and spread of the residuals moved to a site; the weights stay, so that its few scans are unseen ones."""
+        """Mean and spread of the residuals moved to a site, where two of its scans are examined.
+
+        The weights stay, so that its few scans are unseen ones.
+        """
         assert self._spread is not None
         residuals = [each.scan.voxels - self._expect(each) for each in prepared]
         regions = [each.region.mask for each in prepared]
         here, around = position_wise_spread(residuals, regions, sigma_voxels=self._config.spread_sigma_voxels)
-        (mean, spread), count = self._spread, len(prepared)
-        centre = moved_centre(mean, here, spread, count, together=True).astype(np.float32)
-        moved = {"spread.mean": centre, "spread.sd": moved_spread(spread, around, count).astype(np.float32)}
-        return type(self).restore(self._config, {**self.state(), **moved})
+        # Beyond stand the values of the nearest voxel, which must not count as often as there is room around a brain.
+        known = np.sum(regions, axis=0) >= 2
+        (mean, spread), count = (array.copy() for array in self._spread), len(prepared)
+        mean[known] = moved_centre(mean[known], here[known], spread[known], count, together=True)
+        spread[known] = moved_spread(spread[known], around[known], count)
+        return type(self).restore(self._config, {**self.state(), "spread.mean": mean, "spread.sd": spread})
 
     # Examine
 
