@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from anomri.errors import CalibrationError, ModelError, OutputConflict
 from anomri.methods import load_method
-from anomri.models import Branch, Model, catalogue, read_card, read_model, write_calibrated, write_model
+from anomri.models import Branch, Model, TrainingScan, catalogue, read_card, read_model, write_calibrated, write_model
 from anomri.models.folder import find_model
 
 
@@ -325,3 +325,18 @@ def test_weights_of_a_kind_numpy_does_not_know_are_refused(copy):
     data = len(header).to_bytes(8, "little") + header + b"\0\0"
     edit_with_digest(copy, "zatlas.safetensors", data)
     assert refused(copy).code == "damaged"
+
+
+@pytest.mark.parametrize(
+    ("names", "contrast"),
+    [
+        (("sub-1_T1w", "sub-2_T1w"), "T1w"),
+        # As in a model that was moved to the scans of a site.
+        (("sub-1_T1w", "head"), "T1w"),
+        (("sub-1_T1w", "sub-2_T2w"), None),
+        (("head",), None),
+    ],
+)
+def test_a_model_knows_the_contrast_that_names_of_its_scans_state(written, names, contrast):
+    training = tuple(TrainingScan(scan_id=name, subject=name, image_sha256=name) for name in names)
+    assert written.card.model_copy(update={"training": training}).sequence == contrast

@@ -175,6 +175,16 @@ def test_a_model_with_a_branch_that_cannot_be_adapted_says_so_before_any_scan_is
         calibrate(rigid, [FitInput(tmp_path / "none.nii.gz", "none", "none")], tmp_path / "x", site="x", adapt=True)
 
 
-def test_three_subjects_are_too_few_to_adapt_by(half_model, visitors, lay, tmp_path):
-    with pytest.raises(CalibrationError):
-        calibrated(half_model, visitors[:3], lay, tmp_path / "there", adapt=True)
+def test_three_subjects_are_too_few_to_adapt_by_and_that_is_said_before_any_scan_is_prepared(half_model, tmp_path):
+    given = [FitInput(tmp_path / f"none-{n}.nii.gz", f"none-{n}", f"person-{n % 3}") for n in range(5)]
+    with pytest.raises(CalibrationError) as error:
+        calibrate(half_model, given, tmp_path / "there", site="there", adapt=True)
+    assert error.value.code == "too_few_normals"
+
+
+def test_scans_that_are_left_out_do_not_count_among_the_subjects_to_adapt_by(half_model, visitors, lay, tmp_path):
+    far = as_measured(visitors[0], {**drawn_features(np.random.default_rng(0)), "overlap": 0.1})
+    with pytest.raises(CalibrationError) as error:
+        calibrated(half_model, [far, *visitors[1:4]], lay, tmp_path / "there", adapt=True)
+    assert error.value.code == "too_few_normals"
+    assert not (tmp_path / "there").exists()

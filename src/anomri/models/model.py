@@ -90,8 +90,8 @@ class Card(_Record):
 
     @property
     def sequence(self) -> str | None:
-        """The contrast that the names of all training scans state; None where they state none, or several."""
-        stated = {bids_sequence(Path(scan.scan_id)) for scan in self.training}
+        """The contrast that names of training scans state; None where none states one, or they state several."""
+        stated = {bids_sequence(Path(scan.scan_id)) for scan in self.training} - {None}
         return next(iter(stated)) if len(stated) == 1 else None
 
 

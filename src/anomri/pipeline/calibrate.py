@@ -93,6 +93,8 @@ def calibrate(
     require_replaceable(out)
     if adapt:
         refuse_rigid(model)
+        # Too few people to leave some out raise here, too.
+        folds_by_subject([scan.subject for scan in scans], _FOLDS, seed=model.card.seed)
     _refuse_training_scans(model, scans, jobs)
     work = out.with_name(out.name + ".fit")
     prepared, dropped = gather(scans, model.recipe, work / "prepared", jobs=jobs, report=report)
