@@ -148,8 +148,9 @@ class Result(_Record):
     `score`, `p_value`, `robust_z` are null where the scan was not scored. `p_value_interval` is the 95 % interval
     of the p-value given how few normals stand behind it. `reference_scores` are the out-of-fold scores of the normals
     the scan was judged against, sorted. A scan that trained the model is marked `in_training`, and judged by
-    its own out-of-fold score. `brain_from` says whether the scan held the brain alone, a mask was given, or the brain
-    was cut out of a full head; null where no brain was looked for or none was found.
+    its own out-of-fold score where the calibration holds it; where not, the reason says that it looks more normal than
+    it may be. `brain_from` says whether the scan held the brain alone, a mask was given, or the brain was cut out of a
+    full head; null where no brain was looked for or none was found.
     """
 
     schema_version: int = SCHEMA_VERSION

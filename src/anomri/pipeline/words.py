@@ -117,7 +117,7 @@ def limits(
     if held and judgement.verdict != "fail":
         said.append(
             "The scan is a full head and the normals it was judged against are not, so the verdict could be at most "
-            "warn: calibrate the model on full heads of this scanner."
+            "warn: calibrate the model on full heads of this scanner, as many as the rate needs."
         )
     if extracted_ml is not None:
         said.append(
