@@ -137,3 +137,15 @@ def test_weights_that_disagree_are_refused(atlas):
     for damaged in ({**state, "median": state["median"][1:]}, {**state, "more": state["median"]}):
         with pytest.raises(ModelError):
             ZAtlas.restore(CONFIG, damaged)
+
+
+def test_the_expected_image_moves_to_a_site_as_the_median_does_and_takes_no_noise_of_few_scans(atlas):
+    site = prepared_population(8, seed=7)
+    brighter = [
+        dataclasses.replace(p, scan=dataclasses.replace(p.scan, voxels=p.scan.voxels * np.float32(1.2))) for p in site
+    ]
+    own, moved = atlas.state(), atlas.adapted(brighter).state()
+    covered = np.mean([p.inside.mask for p in site], axis=0) >= CONFIG.coverage
+    shift = np.where(covered, moved["median"] - own["median"], 0.0)
+    assert np.abs(shift).max() > 0.05
+    np.testing.assert_allclose(moved["expected"] - own["expected"], shift, atol=1e-6)

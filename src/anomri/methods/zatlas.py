@@ -99,16 +99,13 @@ class ZAtlas:
     def adapted(self, prepared: Sequence[Prepared]) -> Self:
         """Median, spread and expected image moved to a site, where enough of its scans have brain."""
         covered, here, around = self._measured(prepared)
-        own, count = {name: array[covered] for name, array in self._state.items()}, len(prepared)
-        image = np.median([p.scan.voxels[covered] for p in prepared], axis=0)
-        moved = {
-            "median": moved_centre(own["median"], here, own["spread"], count, together=True),
-            "spread": moved_spread(own["spread"], around, count),
-            "expected": moved_centre(own["expected"], image, own["spread"], count, together=True),
-        }
-        state = {name: array.copy() for name, array in self._state.items()}
-        for name, values in moved.items():
-            state[name][covered] = values
+        state, count = {name: array.copy() for name, array in self._state.items()}, len(prepared)
+        centre, spread = state["median"][covered], state["spread"][covered]
+        moved = moved_centre(centre, here, spread, count, together=True)
+        # A sharp median of few scans would be mostly their noise: the image goes with the smooth one.
+        state["expected"][covered] += (moved - centre).astype(np.float32)
+        state["median"][covered] = moved
+        state["spread"][covered] = moved_spread(spread, around, count)
         return type(self).restore(self.config, state)
 
     def _measured(
