@@ -17,6 +17,7 @@ from anomri.io.write import write_nifti
 from anomri.methods.zatlas import ZAtlas
 from anomri.models import Model
 from anomri.pipeline import FitInput, calibrate, fit
+from anomri.pipeline.adapt import adapted
 from brains import digest
 from measured import as_measured, drawn_features
 from synthetic import prepared_population
@@ -150,6 +151,7 @@ def test_an_adapted_model_finds_a_site_more_normal_and_scores_each_of_its_normal
     model = Model.load(tmp_path / "moved")
     assert np.median(model.calibrated().reference_scores) < np.median(plain.calibrated().reference_scores)
     assert "moved to 20 normal scans of there" in model.card.cohort
+    assert model.card.validation.endswith("That was measured before its statistics were moved to there.")
     assert {t.scan_id for t in model.card.training} == {
         *(t.scan_id for t in half_model.card.training),
         *(p.scan.scan_id for p in visitors),
@@ -188,3 +190,16 @@ def test_scans_that_are_left_out_do_not_count_among_the_subjects_to_adapt_by(hal
         calibrated(half_model, [far, *visitors[1:4]], lay, tmp_path / "there", adapt=True)
     assert error.value.code == "too_few_normals"
     assert not (tmp_path / "there").exists()
+
+
+def test_the_ages_of_a_site_are_among_those_an_adapted_model_knows(half_model, visitors):
+    site = [
+        dataclasses.replace(p, covariates={"age": age}) for p, age in zip(visitors, (64.0, 81.0, 70.0), strict=False)
+    ]
+    card = half_model.card.model_copy(update={"age_range": (19.0, 55.0)})
+    model = dataclasses.replace(half_model, card=card)
+    assert adapted(model, site, site="there").card.age_range == (19.0, 81.0)
+    without = [dataclasses.replace(p, covariates={}) for p in site]
+    assert adapted(model, without, site="there").card.age_range == (19.0, 55.0)
+    unknown = dataclasses.replace(half_model, card=card.model_copy(update={"age_range": None}))
+    assert adapted(unknown, site, site="there").card.age_range is None

@@ -35,9 +35,19 @@ def adapted(model: Model, prepared: Sequence[Prepared], *, site: str) -> Model:
         TrainingScan(scan_id=p.scan.scan_id, subject=p.subject, image_sha256=p.scan.source.image_sha256)
         for p in prepared
     )
-    cohort = f"{model.card.cohort} Its statistics were moved to {len(prepared)} normal scans of {site}."
-    card = model.card.model_copy(update={"cohort": cohort, "training": (*model.card.training, *learnt)})
+    update = {
+        "cohort": f"{model.card.cohort} Its statistics were moved to {len(prepared)} normal scans of {site}.",
+        "validation": f"{model.card.validation} That was measured before its statistics were moved to {site}.",
+        "training": (*model.card.training, *learnt),
+        "age_range": _with_ages(model.card.age_range, [p.covariates["age"] for p in prepared if "age" in p.covariates]),
+    }
+    card = model.card.model_copy(update=update)
     return replace(model, card=card, branches=branches, calibration=None, sha256="", folder=None)
+
+
+def _with_ages(known: tuple[float, float] | None, ages: Sequence[float]) -> tuple[float, float] | None:
+    """A range of ages that holds further ones; an unknown one stays unknown."""
+    return None if known is None else (min((known[0], *ages)), max((known[1], *ages)))
 
 
 def refuse_rigid(model: Model) -> None:
