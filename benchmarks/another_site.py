@@ -5,7 +5,8 @@
 HEADS holds normal T1w heads, ``sub-XX_T1w.nii.gz``, of one scanner that MODEL has not seen. Each is scored three ways:
 by MODEL as it is; by MODEL calibrated on the subjects of the other folds; by MODEL adapted to them and calibrated. So
 that silence is not mistaken for success, the same heads are scored at the same thresholds with artefacts of severity 4
-and 5 and lesions of 5 ml with the full grey–white contrast. The extraction of the brain is part of each case.
+and 5 and lesions of 5 ml with the full grey–white contrast. The extraction of the brain is part of each case. Verdicts
+are those of the thresholds: that a head is held at warn where no head calibrated the model is left out of the account.
 
 With --normals the model is calibrated and adapted on so many subjects of the other folds as well, drawn in three ways:
 how many scans buy what.
@@ -62,6 +63,8 @@ def main() -> None:
         others = [one for one in ready if one not in inside and one.case.cell == NORMAL and one.file is not None]
         lines += [line | {"normals": "all"} for line in judged_fold(model, others, inside)]
         for count in given.normals:
+            if count > len(others):
+                raise SystemExit(f"a fold has {len(others)} other normals, fewer than {count}")
             for draw in range(DRAWS):
                 order = np.random.default_rng([fold, draw]).permutation(len(others))[:count]
                 known = {"normals": str(count), "draw": str(draw)}
@@ -95,7 +98,8 @@ def cases_of(heads: Path, per_cell: int) -> list[Case]:
 
 def judged_fold(model: Model, others: Sequence[Ready], inside: Sequence[Ready]) -> list[dict[str, str]]:
     """The cases of one fold, by models that know normals of the others."""
-    normals = [load_ready(one) for one in others]
+    prepared = [load_ready(one) for one in others]
+    normals = [scan for scan in prepared if not second_look(scan, model.scope)]
     own = model.calibrated()
     plain = align_to_site(own, [scored(model, scan, 0, ignored) for scan in normals], site=SITE)
     moved = adapted(model, normals, site=SITE)

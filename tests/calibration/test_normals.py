@@ -119,3 +119,16 @@ def test_a_score_that_is_no_number_cannot_be_a_normal_or_be_judged():
         normal(1, math.nan)
     with pytest.raises(CalibrationError):
         calibration().judge(math.nan)
+
+
+def test_full_heads_count_where_they_are_most_of_the_site_s_normals_or_of_the_model_s_own():
+    def normals(heads: int, of: int, at: int) -> tuple[Normal, ...]:
+        return tuple(normal(i + at).model_copy(update={"full_head": i < heads}) for i in range(of))
+
+    def calibrated(own: tuple[Normal, ...], site: tuple[Normal, ...] = ()) -> Calibration:
+        return calibration(normals=own, site_normals=site)
+
+    assert not calibrated(normals(5, 10, 0)).of_full_heads
+    assert calibrated(normals(6, 10, 0)).of_full_heads
+    assert calibrated(normals(0, 20, 0), normals(3, 4, 100)).of_full_heads
+    assert not calibrated(normals(20, 20, 0), normals(1, 4, 100)).of_full_heads

@@ -68,6 +68,9 @@ def test_few_normals_move_the_scores_approximately_and_promise_nothing(half_mode
     assert calibration.approximate
     assert summary.fail_interval is None
     assert calibration.normals == half_model.calibrated().normals
+    assert [n.scan_id for n in calibration.site_normals] == [p.scan.scan_id for p in visitors[:4]]
+    assert calibration.of_site(visitors[0].scan.source.image_sha256) == calibration.site_normals[0]
+    assert calibration.of_site("0" * 64) is None
     assert np.median(calibration.reference_scores) > np.median(half_model.calibrated().reference_scores)
 
 

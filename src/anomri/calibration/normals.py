@@ -62,6 +62,8 @@ class Calibration(BaseModel):
     kind : ``cross-validated``: the model's own training scans, each scored by the fold model that had not seen it;
         ``site``: scans of another site, scored by the final model.
     approximate : the scores were moved to a site from too few of its normals; no rate is promised.
+    site_normals : the scans of the site that the model's own normals were moved towards; empty where `normals` are of
+        the site itself, or there is none.
     location, scale : a normal's score s is worth location + scale · s at the site.
     peak_location, peak_scale : the same for peaks.
 
@@ -79,6 +81,7 @@ class Calibration(BaseModel):
     alarm_rate: float = 0.05
     kind: Literal["cross-validated", "site"] = "cross-validated"
     approximate: bool = False
+    site_normals: tuple[Normal, ...] = Field(default=(), repr=False)
     location: float = 0.0
     scale: float = 1.0
     peak_location: float = 0.0
@@ -123,10 +126,15 @@ class Calibration(BaseModel):
         """The normal with this image, if it is one of them."""
         return next((n for n in self.normals if n.image_sha256 == image_sha256), None)
 
+    def of_site(self, image_sha256: str) -> Normal | None:
+        """The normal of the site with this image, if the calibration was moved towards it."""
+        return next((n for n in self.site_normals if n.image_sha256 == image_sha256), None)
+
     @property
     def of_full_heads(self) -> bool:
-        """Whether full heads are among the normals, so that one can be judged like them."""
-        return any(n.full_head for n in self.normals)
+        """Whether most normals of the site, or of the model, are full heads, so that one can be judged like them."""
+        normals = self.site_normals or self.normals
+        return 2 * sum(n.full_head for n in normals) > len(normals)
 
     @property
     def reference_scores(self) -> tuple[float, ...]:

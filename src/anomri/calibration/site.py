@@ -97,6 +97,7 @@ def align_to_site(
     moved = {
         "normals": calibration.normals,
         "approximate": True,
+        "site_normals": tuple(normals),
         "location": location,
         "scale": scale,
         "peak_location": peak_location,

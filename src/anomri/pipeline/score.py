@@ -98,8 +98,12 @@ def score(
         clock.lap("examine")
         fused = fused_reading(readings, model.scalings)
         known = calibration.in_training(scan.source.image_sha256)
+        of_site = calibration.of_site(scan.source.image_sha256)
         if known is not None:
             judgement, value = calibration.judge_normal(known, alarm_rate), known.score
+        elif of_site is not None:
+            # Its own score is by a model that had not seen it; the final one may have been adapted to it.
+            judgement, value = calibration.judge(of_site.score, alarm_rate), of_site.score
         else:
             judgement, value = calibration.judge(fused.score, alarm_rate), fused.score
         heatmap, expected, maps = _home(prepared, fused, scan, model)
@@ -270,7 +274,8 @@ def _result(
 ) -> Result:
     calibration = model.calibrated()
     in_training = scan.source.image_sha256 in {training.image_sha256 for training in model.card.training}
-    in_calibration = calibration.in_training(scan.source.image_sha256) is not None
+    own_normal = calibration.in_training(scan.source.image_sha256) is not None
+    in_calibration = own_normal or calibration.of_site(scan.source.image_sha256) is not None
     held = full_head and not calibration.of_full_heads
     verdict: Verdict = "warn" if held and judgement.verdict == "fail" else judgement.verdict
     limiting = limits(
@@ -306,7 +311,7 @@ def _result(
         reference_scores=judgement.reference_scores,
         in_training=in_training,
         # A normal of the calibration is judged among its like, where the scores were not moved.
-        approximate=calibration.approximate and not in_calibration,
+        approximate=calibration.approximate and not own_normal,
         brain_from=brain_from,
         drivers=drivers,
         thresholds=judgement.thresholds,
