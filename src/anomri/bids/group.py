@@ -45,6 +45,14 @@ DICTIONARY: dict[str, dict[str, Any]] = {
     "largest_finding_mm3": {"Description": "Volume of the largest of them.", "Units": "mm^3"},
     "in_training": {"Description": "Whether the scan trained the model.", "Levels": _YES_NO},
     "approximate": {"Description": "Whether the alarm rate is an approximation.", "Levels": _YES_NO},
+    "brain_from": {
+        "Description": "Where the brain came from; n/a where none was looked for or found.",
+        "Levels": {
+            "stripped": "The scan held the brain alone.",
+            "given": "A mask was given.",
+            "extracted": "It was cut out of a full head.",
+        },
+    },
     "n_normals": {"Description": "Number of normal scans it was judged against."},
     "notes": {"Description": "What limits the verdict, separated by |."},
     "model": {"Description": "Name of the model."},
