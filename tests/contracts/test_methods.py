@@ -14,6 +14,7 @@ from anomri.core.reading import Reading
 from anomri.errors import ModelError
 from anomri.methods import METHODS, load_method, load_preset
 from anomri.methods.method import Adaptable, Config, FitReport, Method
+from anomri.models import Model
 from anomri.training.holdout import set_apart
 from synthetic import GRID, prepared_population, with_lesion
 
@@ -104,6 +105,12 @@ def test_fitting_again_with_the_same_seed_gives_the_same_state(fitted):
     assert set(one) == set(other)
     for name, array in one.items():
         np.testing.assert_array_equal(array, other[name])
+
+
+def test_the_methods_of_the_bundled_models_can_be_adapted_and_so_can_dae():
+    adaptable = {name for name in METHODS if hasattr(load_method(name), "adapted")}
+    bundled = {branch.method for name in ("brain-t1", "demo-brain") for branch in Model.load(name).card.branches}
+    assert adaptable == bundled | {"dae"}
 
 
 def test_a_method_that_can_be_adapted_finds_a_site_more_normal_afterwards_and_is_itself_unchanged(fitted):

@@ -12,7 +12,7 @@ from scipy import ndimage
 from anomri.core.geometry import Geometry
 from anomri.core.region import Region
 from anomri.core.scan import Scan
-from anomri.extraction.defaced import constant_blocks, defacing, defacing_note
+from anomri.extraction.defaced import constant_blocks, defacing
 from anomri.extraction.extract import find_brain
 from anomri.io import read
 from brains import made_brain
@@ -168,15 +168,15 @@ def test_a_scale_of_the_values_does_not_matter():
 
 def test_nothing_is_said_of_a_stripped_scan():
     made = made_brain(3)
-    assert defacing_note(made.scan, Region(made.brain, made.scan.geometry, "brain", "user")) is None
+    assert defacing(made.scan, Region(made.brain, made.scan.geometry, "brain", "user")).note is None
 
 
 def test_the_sentence_names_what_was_taken_off():
     head = made_head(1)
     gone, air = cut(1, "flat plane"), ~head_of(1)
-    face = defacing_note(filled(1, gone, 0.0), head.brain)
-    quiet = defacing_note(filled(1, air, 0.0), head.brain)
-    both = defacing_note(filled(1, gone | air, 0.0), head.brain)
+    face = defacing(filled(1, gone, 0.0), head.brain).note
+    quiet = defacing(filled(1, air, 0.0), head.brain).note
+    both = defacing(filled(1, gone | air, 0.0), head.brain).note
     words = [[word in str(note) for word in ("removed", "air")] for note in (face, quiet, both)]
     assert words == [[True, False], [False, True], [True, True]]
 
@@ -218,7 +218,7 @@ def test_the_whole_heads_of_the_aged_are_left_alone(shared_data: Path, subject: 
     """Looked at: all five have nose, lips and chin as far as the image reaches; the air keeps its noise."""
     scan = read(shared_data / "aged_2mm" / f"{subject}_T1.nii.gz")
     brain = find_brain(scan)[0]
-    assert defacing_note(scan, brain) is None
+    assert defacing(scan, brain).note is None
     bright = scan.voxels > 0.2 * np.median(scan.voxels[brain.mask])
     labels, _ = ndimage.label(ndimage.binary_opening(bright))
     head = ndimage.binary_fill_holes(labels == np.bincount(labels[labels > 0]).argmax())

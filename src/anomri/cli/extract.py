@@ -40,7 +40,7 @@ def extract(
     import numpy as np
 
     from anomri.extraction import extract as find
-    from anomri.extraction.defaced import defacing_note
+    from anomri.extraction.defaced import defacing
     from anomri.extraction.hdbet import extract_with_hdbet
     from anomri.io import read, write_nifti
     from anomri.io.write import write_bytes
@@ -61,6 +61,6 @@ def extract(
     say(str(picture))
     how = "it was stripped before" if found.stripped else "cut out of the head"
     say(f"{found.brain.volume_ml:.0f} ml, {how}", error=True)
-    note = None if found.stripped else defacing_note(head, found.brain)
+    note = None if found.stripped else defacing(head, found.brain).note
     if note is not None:
         say(note, error=True)

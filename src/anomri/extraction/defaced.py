@@ -25,7 +25,7 @@ from anomri.core.geometry import ras_axes
 from anomri.core.region import Region
 from anomri.core.scan import Scan
 
-__all__ = ["Defacing", "constant_blocks", "defacing", "defacing_note"]
+__all__ = ["Defacing", "constant_blocks", "defacing"]
 
 Mask = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
@@ -75,11 +75,6 @@ class Defacing:
         parts = ["a part of this head was removed (defaced)"] if self.removed else []
         parts += ["the air around this head was set to one value"] if self.air else []
         return f"{' and '.join(parts)}; nothing outside the brain is used" if parts else None
-
-
-def defacing_note(scan: Scan, brain: Region) -> str | None:
-    """A sentence about what was taken off a head; None where nothing was, see `defacing`."""
-    return defacing(scan, brain).note
 
 
 def defacing(scan: Scan, brain: Region) -> Defacing:

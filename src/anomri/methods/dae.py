@@ -295,10 +295,7 @@ class DAE:
         return _channels_first(noisy), _channels_first(clean[..., middle]), _channels_first(inside[..., middle])
 
     def adapted(self, prepared: Sequence[Prepared]) -> Self:
-        """Mean and spread of the residuals moved to a site, where two of its scans are examined.
-
-        The weights stay, so that its few scans are unseen ones.
-        """
+        """Mean and spread of the residuals moved to a site, where two of its scans are examined; the weights stay."""
         assert self._spread is not None
         residuals = [each.scan.voxels - self._expect(each) for each in prepared]
         regions = [each.region.mask for each in prepared]

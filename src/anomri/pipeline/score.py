@@ -18,7 +18,7 @@ from anomri.core.region import Region
 from anomri.core.result import BrainFrom, Driver, Finding, InputRecord, Result, SliceScore, Verdict
 from anomri.core.scan import Scan
 from anomri.errors import AnomriError, PreparationFailed, about_scan
-from anomri.extraction.defaced import defacing_note
+from anomri.extraction.defaced import defacing
 from anomri.models import Model
 from anomri.models.fusion import fused_reading, shares, standardised
 from anomri.pipeline.brain import brain_of
@@ -287,7 +287,7 @@ def _result(
         held=held,
         extracted_ml=prepared.brain.volume_ml if brain_from == "extracted" else None,
     )
-    defaced = defacing_note(scan, prepared.brain) if full_head else None
+    defaced = defacing(scan, prepared.brain).note if full_head else None
     axis = _axial_axis(scan)
     return Result(
         scan_id=scan.scan_id,

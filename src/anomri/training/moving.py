@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 __all__ = ["moved_centre", "moved_spread"]
 
 Floats = NDArray[np.floating]
-OWN_COUNT = 1.25 / 0.35**2
+_OWN_COUNT = 1.25 / 0.35**2
 
 
 def moved_centre(own: Floats, site: Floats, spread: Floats, count: int, *, together: bool) -> NDArray[np.float64]:
@@ -49,7 +49,7 @@ def moved_centre(own: Floats, site: Floats, spread: Floats, count: int, *, toget
 
 def moved_spread(own: Floats, site: Floats, count: int) -> NDArray[np.float64]:
     """How far normals of a site lie around their centre, from the model's spread and that of `count` of them."""
-    pooled = (OWN_COUNT * np.square(own, dtype=np.float64) + count * np.square(site, dtype=np.float64)) / (
-        OWN_COUNT + count
+    pooled = (_OWN_COUNT * np.square(own, dtype=np.float64) + count * np.square(site, dtype=np.float64)) / (
+        _OWN_COUNT + count
     )
     return np.asarray(np.sqrt(pooled), dtype=np.float64)

@@ -252,9 +252,7 @@ class IterMask:
 
     def _new_network(self) -> nn.Module:
         if self._config.dimensions == 3:
-            network = ResidualUNet(width=self._config.width, dropout=self._config.dropout)
-            # A fifth faster on a CPU where the channels of a voxel lie side by side.
-            return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+            return ResidualUNet(width=self._config.width, dropout=self._config.dropout)
         return DiffusionUNet(width=self._config.width)
 
     def _fitted(self) -> nn.Module:
