@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from anomri.core.geometry import Geometry
 from anomri.core.prepared import Prepared
@@ -237,8 +237,19 @@ def test_the_map_counts_spreads_of_the_residual_in_either_direction(method: DAE,
     region, state = person.region.mask, method.state()
     residual = person.scan.voxels - reading.expected
     slow = np.abs(residual - state["spread.mean"]) / state["spread.sd"]
+    slow /= np.median(slow[region]) / stats.norm.ppf(0.75)
     np.testing.assert_allclose(reading.map[region], slow[region], rtol=1e-3, atol=1e-3)
     assert reading.map_scale == "z"
+
+
+def test_a_scan_is_measured_by_its_own_unrest(method: DAE, person: Prepared) -> None:
+    """A residual twice as large everywhere says nothing new; one of a quarter of the usual size is not enlarged."""
+    state, region = method.state(), person.region.mask
+    residual = np.random.default_rng(0).standard_normal(SHAPE).astype(np.float32) * state["spread.sd"]
+    maps = [method._standardise(state["spread.mean"] + f * residual, region)[region] for f in (1.0, 2.0, 0.1, 0.05)]
+    np.testing.assert_allclose(maps[1], maps[0], rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(maps[3], maps[2] / 2, rtol=1e-3, atol=1e-3)
+    assert np.median(maps[2]) < np.median(maps[0])
 
 
 def test_mean_and_spread_are_those_of_the_held_out_residuals() -> None:
@@ -261,7 +272,8 @@ def test_mean_and_spread_are_those_of_the_held_out_residuals() -> None:
         others = np.delete(residuals, n, axis=0)[:, everywhere]
         z = np.abs(residuals[n][everywhere] - others.mean(axis=0)) / others.std(axis=0, ddof=1)
         sure = others.std(axis=0, ddof=1) > 0.5 * np.median(others.std(axis=0, ddof=1))
-        np.testing.assert_allclose(reading.map[everywhere][sure], z[sure], rtol=1e-3, atol=1e-3)
+        unit = np.median(reading.map[everywhere][sure] / z[sure])
+        np.testing.assert_allclose(reading.map[everywhere][sure], z[sure] * unit, rtol=1e-3, atol=1e-3)
     assert len(report.held_out) == len(held)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from anomri.core.prepared import Prepared
 from anomri.core.reading import Reading
@@ -103,6 +104,24 @@ def test_spread_is_mean_and_standard_deviation_of_the_scans_that_know_the_voxel(
             assert mean[voxel] == pytest.approx(np.mean(known), rel=1e-5)
             assert spread[voxel] >= np.std(known, ddof=1) - 1e-6
     assert spread.dtype == mean.dtype == np.float32
+
+
+def test_a_variance_of_few_scans_is_drawn_to_that_of_its_surroundings() -> None:
+    rng = np.random.default_rng(0)
+    shape, n = (24, 24, 24), 4
+    errors = [rng.standard_normal(shape) for _ in range(n)]
+    region = np.ones(shape, dtype=bool)
+    region[:, :, :3] = False
+    _, spread = position_wise_spread(errors, [region] * n, sigma_voxels=1.0)
+    variance = np.var(errors, axis=0, ddof=1)
+    weight = {s: ndimage.gaussian_filter(region.astype(float), s, truncate=3.0) for s in (1.0, 4.0)}
+    here, around = (
+        ndimage.gaussian_filter(np.where(region, variance, 0.0), s, truncate=3.0) / weight[s] for s in weight
+    )
+    expected = np.sqrt((3 * here + 14 * around) / 17)
+    np.testing.assert_allclose(spread[region], expected[region], rtol=1e-4)
+    # The truth is 1 everywhere.
+    assert np.abs(spread[region] - 1).mean() < 0.5 * np.abs(np.sqrt(here[region]) - 1).mean()
 
 
 def test_spread_has_a_floor_and_reaches_beyond_the_regions() -> None:

@@ -230,7 +230,7 @@ class Autoencoder:
     map's largest value.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[Config]] = AutoencoderConfig
     localises: ClassVar[bool] = True
 

@@ -76,7 +76,7 @@ class Tokens:
     number of slices a pass and of threads within 1e-4 of the map's largest value.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     config_type: ClassVar[type[Config]] = TokensConfig
     localises: ClassVar[bool] = True
 
