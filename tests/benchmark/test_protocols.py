@@ -63,6 +63,15 @@ def test_the_full_grid_shares_scans_split_and_fits_with_the_first_table() -> Non
     assert next(row for row in full.methods if row.name == "autoencoder-small") in first.methods
 
 
+def test_the_published_recipes_are_all_tried_with_the_trainings_of_the_first_table() -> None:
+    first, recipes = read_protocol("t1-artefacts"), read_protocol("t1-recipes")
+    for field in ("data", "recipe", "folds", "split_seed", "seeds"):
+        assert getattr(first, field) == getattr(recipes, field)
+    assert recipes.artefacts is not None
+    assert set(recipes.artefacts.kinds) == {name for name in KINDS if name.startswith(("tokens-", "itermask3d-"))}
+    assert all(row in first.methods for row in recipes.methods)
+
+
 MINIMAL = 'name = "x"\ntitle = ""\nquestion = ""\ndata = [{ set = "ixi" }]\nrecipe = "brain-t1"\n'
 ROW = '[[methods]]\nname = "a"\nmethods = ["zatlas"]\n'
 
