@@ -24,7 +24,8 @@ from anomri.pipeline.demo import demo_normal, tissue_maps
 
 BUNDLED = Path(__file__).parents[1] / "src" / "anomri" / "models" / "bundled"
 DEMO_NORMALS = 400
-METHODS = ("zatlas", "iqm1c")
+DEMO_METHODS = ("zatlas", "iqm1c")
+BRAIN_METHODS = ("iqm1c", "dae")
 
 BRAIN_T1 = ModelCardText(
     cohort=(
@@ -57,12 +58,14 @@ def main() -> None:
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     if given.name == "demo-brain":
-        inputs, card, rate = simulated(given.work / "demo-normals", given.jobs), DEMO_BRAIN, 0.01
+        methods, card, rate = DEMO_METHODS, DEMO_BRAIN, 0.01
+        inputs = simulated(given.work / "demo-normals", given.jobs)
     else:
-        inputs, card, rate = site_a(given.scans, locked=given.name == "brain-t1"), BRAIN_T1, 0.05
+        methods, card, rate = BRAIN_METHODS, BRAIN_T1, 0.05
+        inputs = site_a(given.scans, locked=given.name == "brain-t1")
     made = given.work / given.name
     fit(
-        METHODS,
+        methods,
         inputs,
         made,
         name=given.name,

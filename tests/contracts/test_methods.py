@@ -107,10 +107,10 @@ def test_fitting_again_with_the_same_seed_gives_the_same_state(fitted):
         np.testing.assert_array_equal(array, other[name])
 
 
-def test_the_methods_of_the_bundled_models_can_be_adapted_and_so_can_dae():
+def test_the_methods_of_the_bundled_models_can_be_adapted_and_no_others():
     adaptable = {name for name in METHODS if hasattr(load_method(name), "adapted")}
     bundled = {branch.method for name in ("brain-t1", "demo-brain") for branch in Model.load(name).card.branches}
-    assert adaptable == bundled | {"dae"}
+    assert adaptable == bundled
 
 
 def test_a_method_that_can_be_adapted_finds_a_site_more_normal_afterwards_and_is_itself_unchanged(fitted):
