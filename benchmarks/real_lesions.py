@@ -23,6 +23,7 @@ import anomri
 from anomri import io
 from anomri.core.geometry import apply_affine
 from anomri.core.heatmap import Heatmap, parts_above
+from anomri.io.formats import read_image
 
 SLICES = 4
 
@@ -54,7 +55,7 @@ def main() -> None:
 
 def on_grid(path: Path, heatmap: Heatmap) -> NDArray[np.bool_]:
     """The mask at the voxels of the heatmap, by the nearest of its own in the world."""
-    mask = io.read(path)
+    mask = read_image(path)
     voxels = np.argwhere(np.ones(heatmap.geometry.shape, dtype=bool))
     world = apply_affine(heatmap.geometry.affine, voxels)
     own = np.rint(apply_affine(np.linalg.inv(mask.geometry.affine), world)).astype(int)
