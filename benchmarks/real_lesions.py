@@ -5,7 +5,7 @@
 Each MASK (any value but 0 counts) is taken to the grid of the heatmap of its SCAN by the nearest voxel in the world. A
 mask of another scan of that person on another grid will do as well as both scans lie in one world. Prints, for each
 scan, verdict, reason, every finding with the share of it that lies in the mask, and how the whole heatmap ranks the
-mask's voxels. The picture shows the slices with most of the mask: scan, mask, heatmap, findings.
+mask's voxels. The picture shows the slices of the first scan with most of the mask: scan, mask, heatmap, findings.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     given = parser.parse_args()
     model = anomri.Model.load(given.model)
     for pair in given.pairs:
-        path, mask = (Path(part) for part in pair.split("="))
+        path, mask = (Path(part) for part in pair.rsplit("=", 1))
         scan = io.read(path)
         outcome = anomri.score(scan, model)
         result = outcome.result
@@ -48,8 +48,8 @@ def main() -> None:
             continue
         truth = on_grid(mask, heatmap)
         level = result.thresholds.finding_level
-        told(heatmap, truth, level, [finding.sentence for finding in result.findings])
-        if given.picture is not None:
+        tell(heatmap, truth, level, [finding.sentence for finding in result.findings])
+        if given.picture is not None and pair == given.pairs[0]:
             picture(scan.voxels, heatmap, truth, level, given.picture)
 
 
@@ -65,7 +65,7 @@ def on_grid(path: Path, heatmap: Heatmap) -> NDArray[np.bool_]:
     return found.reshape(heatmap.geometry.shape)
 
 
-def told(heatmap: Heatmap, truth: NDArray[np.bool_], level: float | None, sentences: list[str]) -> None:
+def tell(heatmap: Heatmap, truth: NDArray[np.bool_], level: float | None, sentences: list[str]) -> None:
     """Findings and figures of one scan."""
     ml, examined = heatmap.geometry.voxel_ml, heatmap.examined.mask
     labels, count = ndimage.label(truth, structure=np.ones((3, 3, 3)))

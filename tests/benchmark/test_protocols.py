@@ -11,6 +11,7 @@ from anomri.benchmark.rows import BASELINES, rows_of
 from anomri.datasets.catalogue import DATASETS
 from anomri.errors import InputError
 from anomri.methods import load_preset
+from anomri.models import Model
 from anomri.simulate import KINDS
 
 SHIPPED = sorted(shipped_protocols())
@@ -60,11 +61,12 @@ def test_the_full_grid_shares_scans_split_and_fits_with_the_first_table() -> Non
     assert set(full.lesions.contrasts) == {1.0, 0.5}
     rows = {row.methods for row in rows_of(full)}
     assert {("autoencoder",), ("dae",), ("zatlas",), ("iqm1c",), ("zatlas", "iqm1c", "dae")} <= rows
+    assert tuple(branch.method for branch in Model.load("brain-t1").card.branches) in rows
     assert next(row for row in full.methods if row.name == "autoencoder-small") in first.methods
 
 
 def test_the_published_recipes_are_all_tried_with_the_trainings_of_the_first_table() -> None:
-    first, recipes = read_protocol("t1-artefacts"), read_protocol("t1-recipes")
+    first, recipes = read_protocol("t1-artefacts"), read_protocol("t1-published-artefacts")
     for field in ("data", "recipe", "folds", "split_seed", "seeds"):
         assert getattr(first, field) == getattr(recipes, field)
     assert recipes.artefacts is not None

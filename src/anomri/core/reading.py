@@ -26,7 +26,8 @@ class Reading:
     map : (X, Y, Z) float32 on the prepared grid, finite inside the region and `nan` outside, higher is more
         abnormal; None for a method that does not localise.
     expected : what the method expected to see, in prepared intensities; None where it has no such image.
-    map_scale : ``z`` where the map counts spreads of the normals, ``raw`` where it is the method's own.
+    map_scale : ``z`` where the map counts spreads of the normals (of a restless scan: of the normals and its own),
+        ``raw`` where it is the method's own.
     maps : further named maps on the prepared grid.
     values : further named numbers, for the report.
 

@@ -39,7 +39,7 @@ from anomri.training.loop import Batch, Batches, cosine_decay, train
 from anomri.training.moving import moved_centre, moved_spread
 from anomri.training.placing import network_sides, place_centred, require_grid
 from anomri.training.seeding import generator, seeded_torch
-from anomri.training.spread import SMALLEST_SPREAD, position_wise_spread
+from anomri.training.spread import position_wise_spread
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -53,6 +53,8 @@ MULTIPLE = 2 ** (LEVELS - 1)
 MEASURED = 128
 # Slices a pass when a scan is examined.
 EXAMINED = 16
+# Least unrest that a scan is measured by: a quieter one is not enlarged further.
+SMALLEST_UNREST = 0.25
 
 
 class DAEConfig(Config):
@@ -206,8 +208,8 @@ def masked_squared_error(network: nn.Module, batch: Batch) -> Tensor:
 class DAE:
     """The method; see `anomri.methods.method.Method`.
 
-    All statistics (weights, spread) come from the scans given to `fit`. A reading depends on the scan alone. It is the
-    same for any number of threads within 1e-4 of the map's largest value.
+    All statistics of normals (weights, spread) come from the scans given to `fit`. A reading is the same for any number
+    of threads within 1e-4 of the map's largest value.
     """
 
     version: ClassVar[int] = 3
@@ -352,10 +354,10 @@ class DAE:
         return np.where(prepared.inside.mask, out, np.float32(0.0))
 
     def _standardise(self, residual: FloatMap, region: NDArray[np.bool_]) -> FloatMap:
-        """|residual − mean| / standard deviation of the held-out normals, by 1.4826 · the scan's own median of it."""
+        """|residual − mean| / standard deviation of the normals, divided by 1.4826 times its median in the region."""
         assert self._spread is not None
         away: FloatMap = np.abs(residual - self._spread[0]) / self._spread[1]
-        return away / np.float32(max(MAD_TO_SD * float(np.median(away[region])), SMALLEST_SPREAD))
+        return away / np.float32(max(MAD_TO_SD * float(np.median(away[region])), SMALLEST_UNREST))
 
     def _fitted(self) -> Network:
         if self._network is None:

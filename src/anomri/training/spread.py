@@ -1,10 +1,11 @@
 """How large an error is usual at each voxel, in normal scans that trained no weight.
 
 They are a handful, and a handful of errors says little of their variance at a place: where they happen to agree, any
-other scan seems far away. So the variance s² of n scans is drawn to the average of its surroundings, which many voxels
-know well (Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004, equation of the moderated t):
+other scan seems far away. So the smoothed variance s² of n scans is drawn to its average over a wider place, which more
+voxels know (as the posterior variance of the moderated t is drawn to a prior; Smyth, Stat. Appl. Genet. Mol. Biol. 3,
+2004 – here with m fixed, and a prior of each place):
 
-    variance = ((n − 1) s² + m s²_around) / (n − 1 + m)
+    variance = ((n − 1) s² + m s²_wide) / (n − 1 + m),   m = 14
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ from anomri.errors import InputError
 
 __all__ = ["SMALLEST_SPREAD", "position_wise_spread"]
 
-# A variance at a voxel is drawn to its average over a place so many times as wide, which counts as so many scans:
-# of 14 and more held-out normals as good as of 28, and better than of 7 (docs/methods/dae.md).
-WIDER = 4.0
-WIDE_COUNT = 14
+# How much wider the place is, and its degrees of freedom m: 7, 14 and 28 hardly differ (docs/methods/dae.md).
+SURROUNDINGS_WIDTH = 4.0
+SURROUNDINGS_WEIGHT = 14
 
 # Least standard deviation, as a share of its median over the known voxels: where a handful of scans happen to agree, a
 # quotient by their standard deviation would explode.
@@ -40,7 +40,7 @@ def position_wise_spread(
     errors : (X, Y, Z) a scan, none of which may be scored with the result.
     regions : where each scan was examined; errors elsewhere are not used.
     sigma_voxels : Gaussian smoothing of mean and variance, inside the voxels that at least two scans know; four times
-        as much for the surroundings.
+        as much for the wider place, so that with 0 nothing is drawn anywhere.
 
     Returns
     -------
@@ -59,9 +59,10 @@ def position_wise_spread(
     mean = np.where(masks, values, 0.0).sum(axis=0) / np.maximum(count, 1)
     variance = np.where(masks, (values - mean) ** 2, 0.0).sum(axis=0) / np.maximum(count - 1, 1)
     mean = smooth_inside(mean, known, sigma_voxels)
-    here, around = (smooth_inside(variance, known, sigma) for sigma in (sigma_voxels, WIDER * sigma_voxels))
-    own = np.maximum(count - 1, 1)
-    spread = np.sqrt((own * here + WIDE_COUNT * around) / (own + WIDE_COUNT)).astype(np.float32)
+    narrow = smooth_inside(variance, known, sigma_voxels)
+    wide = smooth_inside(variance, known, SURROUNDINGS_WIDTH * sigma_voxels)
+    freedom, weight = np.maximum(count - 1, 1), SURROUNDINGS_WEIGHT
+    spread = np.sqrt((freedom * narrow + weight * wide) / (freedom + weight)).astype(np.float32)
     least = SMALLEST_SPREAD * float(np.median(spread[known]))
     if not least > 0:
         raise InputError("the errors of the held-out scans do not vary", remedy="Check the scans.", code="no_spread")
