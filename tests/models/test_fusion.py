@@ -27,12 +27,23 @@ SCALINGS = {"a": Scaling(location=1.0, spread=0.5, peak=4.0), "b": Scaling(locat
 positive = st.floats(1e-6, 1e6)
 
 
-def test_a_scaling_is_mean_and_sd_of_the_logarithms_and_the_median_peak():
+def test_a_scaling_is_mean_and_drawn_sd_of_the_logarithms_and_the_median_peak():
     found = measure_scaling(np.exp([1.0, 2.0, 6.0]), np.array([5.0, 7.0, 30.0]))
     assert found.location == pytest.approx(3.0)
-    assert found.spread == pytest.approx(np.sqrt((4 + 1 + 9) / 2))
+    # Two degrees of freedom of three scans beside ten of a typical 0.15.
+    assert found.spread == pytest.approx(np.sqrt((4 + 1 + 9 + 10 * 0.0225) / 12))
     assert found.peak == 7.0
     assert measure_scaling(np.exp([1.0, 2.0]), None).peak is None
+
+
+def test_a_handful_of_scores_that_happen_to_agree_does_not_make_a_branch_loud():
+    rng = np.random.default_rng(0)
+    few = [measure_scaling(np.exp(rng.normal(0.0, 0.15, 7)), None).spread for _ in range(500)]
+    raw = [rng.normal(0.0, 0.15, 7).std(ddof=1) for _ in range(500)]
+    assert 0.11 < min(few) < max(few) < 0.22
+    assert min(raw) < 0.07 < 0.25 < max(raw)
+    many = measure_scaling(np.exp(rng.normal(0.0, 0.6, 2000)), None).spread
+    assert many == pytest.approx(0.6, rel=0.05)
 
 
 @pytest.mark.parametrize("scores", [[2.0], [3.0, 3.0], [0.0, -1.0]])

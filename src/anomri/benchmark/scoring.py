@@ -28,6 +28,7 @@ from anomri.datasets.splits import folds_by_subject
 from anomri.errors import CalibrationError
 from anomri.io.write import write_bytes, write_json
 from anomri.methods import entry_of, load_method
+from anomri.models.fusion import SCALING_VERSION
 from anomri.pipeline.ensemble import Fitted, fewest_to_learn_from, fit_branches
 from anomri.pipeline.fit import FOLDS
 from anomri.pipeline.processes import each
@@ -194,6 +195,7 @@ def _key(job: Job, specs: Sequence[BranchSpec], train: Sequence[Ready]) -> str:
         f"{s.method}:{load_method(s.method).version}:{json.dumps(found)}"
         for s, found in zip(specs, settings, strict=True)
     ]
+    parts += [f"scaling {SCALING_VERSION}"] if len(specs) > 1 else []
     parts += [str(job.seed), job.recipe_sha256, *sorted(r.key for r in train)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 

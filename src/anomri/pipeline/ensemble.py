@@ -25,7 +25,7 @@ from anomri.core.reading import Reading
 from anomri.datasets.splits import folds_by_subject
 from anomri.io.write import write_bytes, write_json
 from anomri.methods import Method, entry_of, load_method
-from anomri.models.fusion import Scaling, fused_reading, measure_scaling
+from anomri.models.fusion import SCALING_VERSION, Scaling, fused_reading, measure_scaling
 from anomri.pipeline.specs import BranchSpec
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ def _fit_or_restore(
     key = _key(spec, prepared, seed, recipe_sha256)
     own = folder / f"{spec.method}-{key[:24]}"
     # What the reading alone hangs on decides a scaling, and nothing of the weights.
-    read = hashlib.sha256(spec.config.model_dump_json().encode()).hexdigest()[:12]
+    reading = f"{SCALING_VERSION} {spec.config.model_dump_json()}"
+    read = hashlib.sha256(reading.encode()).hexdigest()[:12]
     weights, record, scaled = own / "weights.safetensors", own / "fit.json", own / f"scaling-{read}.json"
     if not (record.is_file() and (scaled.is_file() or not measured)):
         own.mkdir(parents=True, exist_ok=True)
