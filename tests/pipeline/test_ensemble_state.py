@@ -50,7 +50,8 @@ def test_the_scaling_of_a_branch_without_a_network_rests_on_every_scan_unseen(tm
     logs = np.log([reading.score for _, reading in judged])
     scaling = fitted.scalings["zatlas"]
     assert scaling.location == pytest.approx(logs.mean())
-    assert scaling.spread == pytest.approx(logs.std(ddof=1))
+    freedom = len(logs) - 1
+    assert scaling.spread == pytest.approx(np.sqrt((freedom * logs.var(ddof=1) + 10 * 0.15**2) / (freedom + 10)))
     assert scaling.peak == pytest.approx(np.median([np.nanmax(reading.map) for _, reading in judged]))
     fits = len(seen)
     assert fit_branches(specs, normals, **kept).scalings == fitted.scalings
