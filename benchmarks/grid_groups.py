@@ -30,6 +30,7 @@ def severity(cell: str) -> int:
 
 
 GROUPS: dict[str, Callable[[str], bool]] = {
+    "all cells": lambda cell: cell != "normal",
     "artefacts, severity 3–5": lambda cell: severity(cell) >= 3,
     **{f"artefacts, severity {n}": lambda cell, n=n: severity(cell) == n for n in (1, 2, 3, 4, 5)},
     **{
