@@ -68,6 +68,9 @@ def on_grid(path: Path, heatmap: Heatmap) -> NDArray[np.bool_]:
 def tell(heatmap: Heatmap, truth: NDArray[np.bool_], level: float | None, sentences: list[str]) -> None:
     """Findings and figures of one scan."""
     ml, examined = heatmap.geometry.voxel_ml, heatmap.examined.mask
+    if not (truth & examined).any():
+        print("nothing of the mask was examined")
+        return
     labels, count = ndimage.label(truth, structure=np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())[1:] * ml
     seen, values = truth & examined, np.nan_to_num(heatmap.values, nan=-np.inf)
