@@ -12,14 +12,12 @@ import time
 
 import numpy as np
 import torch
+from tokens_speed import random_networks
 from torch.utils.flop_counter import FlopCounterMode
 
 from anomri.methods.tokens import PRESETS, TokensConfig
-from anomri.methods.tokens.perceptual import Denoiser
 from anomri.methods.tokens.scoring import Networks, read_slices
 from anomri.methods.tokens.slices import Slices
-from anomri.methods.tokens.tokenizer import Tokenizer
-from anomri.methods.tokens.transformer import TokenTransformer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SLICES, FEW, SIDE = (64, 8, 8192) if DEVICE == "cuda" else (1, 1, 512)
@@ -37,7 +35,7 @@ def main() -> None:
     for size in ("brain", "pelvis"):
         config = PRESETS[f"tokens-{size}"].config
         assert isinstance(config, TokensConfig)
-        networks = random_networks(config)
+        networks = Networks(*(network.to(DEVICE) for network in random_networks(config)))
         for fast in (False, True):
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = fast
             rate = matrix_rate()
@@ -54,17 +52,6 @@ def main() -> None:
                     f"| {done / rate:.2f} |",
                     flush=True,
                 )
-
-
-def random_networks(config: TokensConfig) -> Networks:
-    """Networks of a preset's sizes that have learnt nothing."""
-    torch.manual_seed(0)
-    image = (256, 256)
-    tokenizer = Tokenizer(config.tokenizer(image))
-    tokenizer.quantiser.codebooks.normal_()
-    transformer = TokenTransformer(config.transformer(image)).requires_grad_(False).eval()
-    features = Denoiser(config.feature_width).requires_grad_(False).eval()
-    return Networks(features.to(DEVICE), tokenizer.freeze().to(DEVICE), transformer.to(DEVICE))
 
 
 def slices(count: int) -> Slices:
