@@ -2,10 +2,10 @@
 
     python benchmarks/real_lesions.py MODEL SCAN=MASK… [--picture OUT.jpg]
 
-Each MASK (any value but 0 counts) is taken to the grid of the heatmap of its SCAN by the nearest voxel in the world. A
-mask of another scan of that person on another grid will do as well as both scans lie in one world. Prints, for each
-scan, verdict, reason, every finding with the share of it that lies in the mask, and how the whole heatmap ranks the
-mask's voxels. The picture shows the slices of the first scan with most of the mask: scan, mask, heatmap, findings.
+Each MASK (any value but 0 counts) is taken to the grid of the heatmap of its SCAN through the world. A mask of another
+scan of that person on another grid will do as well as both scans lie in one world. Prints, for each scan, verdict,
+reason, every finding with the share of it that lies in the mask, and how the whole heatmap ranks the mask's voxels. The
+picture shows the slices of the first scan with most of the mask: scan, mask, heatmap, findings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 
 import anomri
 from anomri import io
-from anomri.core.geometry import apply_affine
+from anomri.core.geometry import carry
 from anomri.core.heatmap import Heatmap, parts_above
 from anomri.io.formats import read_image
 
@@ -54,15 +54,9 @@ def main() -> None:
 
 
 def on_grid(path: Path, heatmap: Heatmap) -> NDArray[np.bool_]:
-    """The mask at the voxels of the heatmap, by the nearest of its own in the world."""
+    """The mask at the voxels of the heatmap: where at least half of what is around them in the world lies in it."""
     mask = read_image(path)
-    voxels = np.argwhere(np.ones(heatmap.geometry.shape, dtype=bool))
-    world = apply_affine(heatmap.geometry.affine, voxels)
-    own = np.rint(apply_affine(np.linalg.inv(mask.geometry.affine), world)).astype(int)
-    inside = np.all((own >= 0) & (own < mask.voxels.shape), axis=1)
-    found = np.zeros(len(own), dtype=bool)
-    found[inside] = mask.voxels[tuple(own[inside].T)] > 0
-    return found.reshape(heatmap.geometry.shape)
+    return carry((mask.voxels > 0).astype(np.float32), mask.geometry, heatmap.geometry) >= 0.5
 
 
 def tell(heatmap: Heatmap, truth: NDArray[np.bool_], level: float | None, sentences: list[str]) -> None:

@@ -34,8 +34,9 @@ BRAIN_T1 = ModelCardText(
         "0.87 × 0.87 × 1 mm: 17 healthy controls and 43 with mild depression, which leaves nothing visible on T1w."
     ),
     validation=(
-        "Cross-validated by subject on 45 of the subjects with simulated defects, and once on the 15 others; see "
-        "docs/benchmarks, also for scans of other scanners and with real lesions, which it does not find."
+        "Cross-validated by subject on 45 of the subjects with simulated defects, and, by the same recipe fitted "
+        "without them, on the 15 others; see docs/benchmarks, also for scans of other scanners and with real lesions, "
+        "which it does not find."
     ),
     expects="A skull-stripped T1w scan of an adult brain, about 1 mm, from the scanner it was calibrated on.",
     licence="Apache-2.0; trained on CC0 data",

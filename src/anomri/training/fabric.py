@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from anomri.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Device", "Precision", "autocast", "choose_precision", "make_fabric", "measure_precision"]
 
@@ -37,6 +39,8 @@ def make_fabric(device: Device = "auto") -> Fabric:
         raise EnvironmentProblem(
             "no CUDA device was found", remedy="Use the device 'cpu', or install a CUDA build of torch.", code="device"
         )
+    from lightning_fabric import Fabric  # a second that only a training needs
+
     accelerator = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     return Fabric(accelerator=accelerator, devices=1)
 

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,6 +24,9 @@ from anomri.errors import InputError, ModelError, OutputConflict
 from anomri.training.checkpoint import read_checkpoint, write_checkpoint
 from anomri.training.fabric import Precision, autocast, choose_precision
 from anomri.training.seeding import epoch_order, seeded_torch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["CHECKPOINT_NAME", "Batch", "Batches", "Training", "cosine_decay", "train"]
 
