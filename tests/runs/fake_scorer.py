@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import time
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ def open_fake(request: Request) -> Scorer:
         raise ModelError("there is no model 'missing'", remedy="Known: fake.", code="unknown_model")
     if request.alarm_rate is not None and request.alarm_rate < 1 / (len(NORMALS) + 1):
         raise CalibrationError("finer than 10 normals can show", remedy="Ask for 0.1.", code="too_few_normals")
+    if request.model == "not-here" and parent_process() is None:
+        raise AssertionError("the model was opened in the process of the run")
     if request.model == "dies-at-start" and os.environ.get("PYTHONHASHSEED") == "0":
         os.kill(os.getpid(), signal.SIGSEGV)
     return FakeScorer(request)

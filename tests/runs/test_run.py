@@ -280,6 +280,13 @@ def test_an_error_that_meets_every_scan_ends_the_run(scans, tmp_path):
     assert not list((tmp_path / "out").glob(".anomri*"))
 
 
+def test_the_process_of_a_run_opens_no_model(scans, tmp_path):
+    done = run(scans({"a": "score 0.1", "b": "bad"}), "not-here", tmp_path / "out", jobs=2, scorer=FAKE)
+    assert done.counts() == {"pass": 1, "unreadable": 1}
+    again = run(scans({"a": "score 0.1", "b": "bad"}), "not-here", tmp_path / "out", jobs=2, scorer=FAKE)
+    assert again.skipped == 2
+
+
 def test_a_model_that_cannot_be_opened_ends_the_run(scans, tmp_path):
     found = scans({"a": "score 0.1"})
     with pytest.raises(ModelError):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from anomri.errors import EnvironmentProblem
-from anomri.training.fabric import autocast, choose_precision, make_fabric, measure_precision
+from anomri.training.fabric import autocast, choose_device, choose_precision, make_fabric, measure_precision
 
 CPU = torch.device("cpu")
 
@@ -66,9 +66,22 @@ def test_autocast_is_off_in_float32() -> None:
 def test_a_missing_device_is_named() -> None:
     with pytest.raises(EnvironmentProblem, match="no CUDA device"):
         make_fabric("cuda")
+    with pytest.raises(EnvironmentProblem, match="no CUDA device"):
+        choose_device("cuda")
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
     assert make_fabric("auto").device == CPU
 
 
 def test_the_package_alone_loads_no_torch() -> None:
     code = "import sys, anomri.training; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_choosing_a_device_does_not_bring_what_only_a_training_needs() -> None:
+    code = (
+        "import sys\n"
+        "from anomri.training.fabric import choose_device\n"
+        "choose_device()\n"
+        "sys.exit('lightning_fabric' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -175,9 +175,9 @@ class Model:
         networks = [branch.method for branch in self.branches if isinstance(branch.method, Placeable)]
         if not networks:
             return "cpu"
-        from anomri.training.fabric import make_fabric  # brings torch
+        from anomri.training.fabric import choose_device  # brings torch
 
-        place = str(make_fabric(cast("Device", device)).device.type)
+        place = choose_device(cast("Device", device))
         for network in networks:
             network.to(place)
         return place

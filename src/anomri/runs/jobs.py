@@ -19,7 +19,7 @@ from anomri.runs.worker import OUT_OF_MEMORY, Done, Job, Ready, Trouble, serve
 if TYPE_CHECKING:
     from anomri.runs.scorer import Request
 
-__all__ = ["Crew", "Lost", "WorkerTrouble"]
+__all__ = ["Crew", "Lost", "Worker", "WorkerTrouble", "opened_worker"]
 
 # Read by the numeric libraries when they are imported. One thread each: the results of BLAS change with the number
 # of threads (Deep-MI/FastSurfer#818), and the run is parallel over scans. The hash seed fixes the order of sets.
@@ -78,8 +78,12 @@ class Crew:
         """The same with one worker."""
         return replace(self, size=1)
 
-    def work(self, jobs: Iterable[Job]) -> Generator[Done | Lost]:
+    def work(self, jobs: Iterable[Job], first: Worker | None = None) -> Generator[Done | Lost]:
         """Spread jobs over workers.
+
+        Parameters
+        ----------
+        first : one that is open already, which works with the others.
 
         Yields
         ------
@@ -91,9 +95,10 @@ class Crew:
         WorkerTrouble : a worker failed outside a scan.
         """
         waiting = deque(jobs)
-        workers: list[_Worker] = []
+        workers = [] if first is None else [first]
         cut_s: float | None = None
         try:
+            workers = [worker for worker in workers if self._occupied(worker, waiting)]
             while workers or (waiting and not self.stopped()):
                 if self.stopped():
                     cut_s = time.monotonic() + _GRACE_S if cut_s is None else cut_s
@@ -102,7 +107,7 @@ class Crew:
                 else:
                     opening = sum(worker.job is None for worker in workers)
                     missing = min(self.size - len(workers), len(waiting) - opening)
-                    workers += [_Worker(self.reference, self.request) for _ in range(missing)]
+                    workers += [Worker(self.reference, self.request) for _ in range(missing)]
                 for worker in _talking(workers):
                     event = worker.receive()
                     if isinstance(event, Done):
@@ -110,11 +115,8 @@ class Crew:
                     if event is None:
                         workers.remove(worker)
                         yield worker.lost(worker.epitaph())
-                    elif waiting and not self.stopped():
-                        worker.give(waiting.popleft())
-                    else:
+                    elif not self._occupied(worker, waiting):
                         workers.remove(worker)
-                        worker.end()
                 for worker in [w for w in workers if w.busy_s > self.deadline_s]:
                     workers.remove(worker)
                     worker.kill()
@@ -123,8 +125,18 @@ class Crew:
             for worker in workers:
                 worker.kill()
 
+    def _occupied(self, worker: Worker, waiting: deque[Job]) -> bool:
+        """Whether there was a job for a worker; it ends where there was none."""
+        if waiting and not self.stopped():
+            worker.give(waiting.popleft())
+            return True
+        worker.end()
+        return False
 
-class _Worker:
+
+class Worker:
+    """A process that opens its scorer and then takes one job after the other."""
+
     def __init__(self, reference: str, request: Request) -> None:
         context = multiprocessing.get_context("spawn")
         self._channel, theirs = context.Pipe()
@@ -166,11 +178,7 @@ class _Worker:
     def lost(self, error: InputError) -> Lost:
         """The job it was on; where it was on none it died opening its scorer, and so would the next."""
         if self.job is None:
-            raise EnvironmentProblem(
-                f"a worker ended while it opened the model: {error.cause}",
-                remedy="Give more memory, or fewer --jobs.",
-                code="worker",
-            )
+            raise _not_opened(error)
         return Lost(self.job, error, self.busy_s)
 
     def epitaph(self) -> InputError:
@@ -195,9 +203,39 @@ class _Worker:
         self.kill()
 
     def kill(self) -> None:
+        """End it now; once more does no harm."""
         self._process.kill()
         self._process.join()
         self._channel.close()
+
+
+@contextmanager
+def opened_worker(reference: str, request: Request, *, deadline_s: float) -> Iterator[tuple[Worker, Ready]]:
+    """A worker whose scorer is open, and what that says of itself; it is killed at the end.
+
+    Raises
+    ------
+    AnomriError : the scorer could not be opened.
+    WorkerTrouble : the same, by an error nobody foresaw.
+    """
+    worker = Worker(reference, request)
+    try:
+        if not worker.channel.poll(deadline_s):
+            raise _not_opened(_timed_out(deadline_s))
+        message = worker.receive()
+        if not isinstance(message, Ready):
+            raise _not_opened(worker.epitaph())
+        yield worker, message
+    finally:
+        worker.kill()
+
+
+def _not_opened(error: InputError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"a worker ended while it opened the model: {error.cause}",
+        remedy="Give more memory, or fewer --jobs.",
+        code="worker",
+    )
 
 
 def _timed_out(deadline_s: float) -> InputError:
@@ -206,7 +244,7 @@ def _timed_out(deadline_s: float) -> InputError:
     )
 
 
-def _talking(workers: list[_Worker]) -> list[_Worker]:
+def _talking(workers: list[Worker]) -> list[Worker]:
     ready = channels.wait([worker.channel for worker in workers], timeout=_POLL_S)
     return [worker for worker in workers if worker.channel in ready]
 

@@ -70,6 +70,6 @@ def device_used(device: str, *, networks: bool) -> str:
     """
     if not networks:
         return "cpu"
-    from anomri.training.fabric import make_fabric
+    from anomri.training.fabric import choose_device  # brings torch
 
-    return make_fabric(cast("Device", device)).device.type
+    return choose_device(cast("Device", device))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from anomri.core.result import Result
 from anomri.runs.interrupts import Interrupts
-from anomri.runs.jobs import Crew, Lost
+from anomri.runs.jobs import Crew, Lost, Worker, opened_worker
 from anomri.runs.journal import Journal
 from anomri.runs.lock import Lock
 from anomri.runs.plan import make_plan, make_tasks, remove_leftovers
 from anomri.runs.progress import Progress, Silent
 from anomri.runs.room import check_disk, default_jobs
 from anomri.runs.save import Keep, writing_to
-from anomri.runs.scorer import DEFAULT_SCORER, Request, Scorer, opener
+from anomri.runs.scorer import DEFAULT_SCORER, Request, opener
 from anomri.runs.settings import Settings
 from anomri.runs.summary import INDEX, finished, write_summary
 from anomri.runs.worker import Done, Job, file_sha256, write_outcome
@@ -113,60 +113,62 @@ def run(
     """
     out = Path(out)
     request = Request(str(model_ref), alarm_rate, device, protocol)
-    judge = opener(scorer)(request)
-    settings = Settings.of(judge.model, alarm_rate=judge.alarm_rate, keep=keep, protocol=protocol)
-    with writing_to(out):
-        out.mkdir(parents=True, exist_ok=True)
-    with Lock(out), Interrupts() as interrupts:
-        remove_leftovers(out)
-        tasks = make_tasks(found, out, mask=mask, participants=participants)
-        plan = make_plan(tasks, out, settings)
-        check_disk(out, len(plan.jobs), keep)
-        workers = max(1, default_jobs(len(plan.jobs)) if jobs is None else min(jobs, len(plan.jobs)))
-        teller = Silent() if progress is None else progress
-        teller.begin(len(tasks), skipped=plan.skipped, workers=workers, device=judge.device)
-        on_table = () if participants is None else participants.notes_on([task.scan_id for task in tasks])
-        journal = Journal(out, settings, tasks, jobs=workers, device=judge.device, notes=(*notes, *on_table))
-        troubles: dict[str, str] = {}
-        crew = Crew(workers, scorer, request, deadline_s=deadline_s, stopped=interrupts.stopped)
-        try:
-            with closing(_events(plan.jobs, crew, judge)) as events:
-                for done in events:
-                    journal.done(done)
-                    teller.done(done)
-                    if done.trouble is not None:
-                        troubles[done.scan_id] = done.trouble
-        finally:
-            teller.end()
-            # Of workers that were stopped in the middle of a file.
+    # No model is opened here: it takes a second and half a gigabyte that only workers need.
+    with opened_worker(scorer, request, deadline_s=deadline_s) as (first, opened):
+        settings = Settings.of(opened.model, alarm_rate=opened.alarm_rate, keep=keep, protocol=protocol)
+        with writing_to(out):
+            out.mkdir(parents=True, exist_ok=True)
+        with Lock(out), Interrupts() as interrupts:
             remove_leftovers(out)
-        results = {name: result for name, result in finished(out).items() if settings.made(result)}
-        write_summary(out, results.values())
-        journal.end(interrupted=interrupts.signum)
+            tasks = make_tasks(found, out, mask=mask, participants=participants)
+            plan = make_plan(tasks, out, settings)
+            check_disk(out, len(plan.jobs), keep)
+            workers = max(1, default_jobs(len(plan.jobs)) if jobs is None else min(jobs, len(plan.jobs)))
+            teller = Silent() if progress is None else progress
+            teller.begin(len(tasks), skipped=plan.skipped, workers=workers, device=opened.device)
+            on_table = () if participants is None else participants.notes_on([task.scan_id for task in tasks])
+            journal = Journal(out, settings, tasks, jobs=workers, device=opened.device, notes=(*notes, *on_table))
+            troubles: dict[str, str] = {}
+            crew = Crew(workers, scorer, request, deadline_s=deadline_s, stopped=interrupts.stopped)
+            try:
+                with closing(_events(plan.jobs, crew, first)) as events:
+                    for done in events:
+                        journal.done(done)
+                        teller.done(done)
+                        if done.trouble is not None:
+                            troubles[done.scan_id] = done.trouble
+            finally:
+                teller.end()
+                # Of workers that were stopped in the middle of a file.
+                remove_leftovers(out)
+            results = {name: result for name, result in finished(out).items() if settings.made(result)}
+            write_summary(out, results.values())
+            journal.end(interrupted=interrupts.signum)
     asked = tuple(results[task.scan_id] for task in tasks if task.scan_id in results)
     return RunSummary(out, asked, plan.skipped, len(results) - len(asked), interrupts.signum, troubles)
 
 
-def _events(jobs: Sequence[Job], crew: Crew, judge: Scorer) -> Generator[Done]:
+def _events(jobs: Sequence[Job], crew: Crew, first: Worker) -> Generator[Done]:
     """Every job's end. A worker's death is no proof against a scan: it is tried once more, with no other beside it."""
     again = []
-    with closing(crew.work(jobs)) as events:
+    with closing(crew.work(jobs, first)) as events:
         for event in events:
             if isinstance(event, Done):
                 yield event
             elif event.error.code == "crashed":
                 again.append(event.job)
             else:
-                yield _refused(event, judge)
+                yield _refused(event, crew)
     for job in again:
         with closing(crew.alone().work([job])) as events:
             for event in events:
-                yield event if isinstance(event, Done) else _refused(event, judge)
+                yield event if isinstance(event, Done) else _refused(event, crew)
 
 
-def _refused(lost: Lost, judge: Scorer) -> Done:
+def _refused(lost: Lost, crew: Crew) -> Done:
     """Record a scan that its workers did not survive; the next run tries it again."""
     job, stages = lost.job, dict[str, float]()
+    judge = opener(crew.reference)(crew.request)
     outcome = judge.unreadable(job.task.scan_id, lost.error, sha256=file_sha256(job.task.path, job.task.members))
     write_outcome(outcome, job.task.folder, keep=job.keep, stamp=job.retry_stamp, stages=stages)
     result = outcome.result

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
     from anomri.core.outcome import Outcome
+    from anomri.core.result import ModelRecord
     from anomri.runs.save import Keep
     from anomri.runs.scorer import Request, Scorer, Task
 
@@ -51,7 +52,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The scorer is open."""
+    """The scorer is open.
+
+    Parameters
+    ----------
+    model, alarm_rate, device : see `Scorer`.
+    """
+
+    model: ModelRecord
+    alarm_rate: float
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,7 @@ def serve(channel: Connection, reference: str, request: Request) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         scorer = opener(reference)(request)
-        channel.send(Ready())
+        channel.send(Ready(scorer.model, scorer.alarm_rate, scorer.device))
         while (job := channel.recv()) is not None:
             channel.send(judge(scorer, job))
     except AnomriError as error:

@@ -15,7 +15,7 @@ from anomri.errors import EnvironmentProblem
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Device", "Precision", "autocast", "choose_precision", "make_fabric", "measure_precision"]
+__all__ = ["Device", "Precision", "autocast", "choose_device", "choose_precision", "make_fabric", "measure_precision"]
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -24,24 +24,31 @@ Precision = Literal["32-true", "bf16-mixed"]
 WORTHWHILE_SPEEDUP = 1.3
 
 
-def make_fabric(device: Device = "auto") -> Fabric:
-    """A Fabric for one device.
-
-    Parameters
-    ----------
-    device : ``auto`` takes the CUDA device where there is one.
+def choose_device(device: Device = "auto") -> Literal["cpu", "cuda"]:
+    """The device to compute on; ``auto`` takes the CUDA device where there is one.
 
     Raises
     ------
     EnvironmentProblem : ``cuda`` was asked for and there is none.
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    found = torch.cuda.is_available()
+    if device == "cuda" and not found:
         raise EnvironmentProblem(
             "no CUDA device was found", remedy="Use the device 'cpu', or install a CUDA build of torch.", code="device"
         )
+    return "cuda" if found and device != "cpu" else "cpu"
+
+
+def make_fabric(device: Device = "auto") -> Fabric:
+    """A Fabric for one device, see `choose_device`.
+
+    Raises
+    ------
+    EnvironmentProblem : ``cuda`` was asked for and there is none.
+    """
+    accelerator = choose_device(device)
     from lightning_fabric import Fabric  # a second that only a training needs
 
-    accelerator = device if device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
     return Fabric(accelerator=accelerator, devices=1)
 
 
