@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +61,16 @@ def main() -> None:
     for fold in range(FOLDS):
         inside = [one for one, number in zip(ready, folds, strict=True) if number == fold]
         others = [one for one in ready if one not in inside and one.case.cell == NORMAL and one.file is not None]
-        lines += [line | {"normals": "all"} for line in judged_fold(model, others, inside)]
+        as_is = {one.case.case_id: score_of(one, model) for one in inside}
+        lines += [line | {"normals": "all"} for line in judged_fold(model, others, inside, as_is)]
         for count in given.normals:
             if count > len(others):
                 raise SystemExit(f"a fold has {len(others)} other normals, fewer than {count}")
             for draw in range(DRAWS):
                 order = np.random.default_rng([fold, draw]).permutation(len(others))[:count]
                 known = {"normals": str(count), "draw": str(draw)}
-                lines += [line | known for line in judged_fold(model, [others[i] for i in sorted(order)], inside)]
+                fewer = [others[i] for i in sorted(order)]
+                lines += [line | known for line in judged_fold(model, fewer, inside, as_is)]
         say(f"fold {fold + 1} of {FOLDS} judged")
     with (given.work / "another_site.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, COLUMNS)
@@ -96,33 +98,44 @@ def cases_of(heads: Path, per_cell: int) -> list[Case]:
     return [*normals, *simulated_cases(Protocol.model_validate(grid), normals)]
 
 
-def judged_fold(model: Model, others: Sequence[Ready], inside: Sequence[Ready]) -> list[dict[str, str]]:
-    """The cases of one fold, by models that know normals of the others."""
+def judged_fold(
+    model: Model, others: Sequence[Ready], inside: Sequence[Ready], as_is: Mapping[str, float]
+) -> list[dict[str, str]]:
+    """The cases of one fold, by models that know normals of the others; `as_is` has the scores of MODEL."""
     prepared = [load_ready(one) for one in others]
     normals = [scan for scan in prepared if not second_look(scan, model.scope)]
     own = model.calibrated()
     plain = align_to_site(own, [scored(model, scan, 0, ignored) for scan in normals], site=SITE)
     moved = adapted(model, normals, site=SITE)
     of_moved = align_to_site(own, scored_by_the_others(model, normals, ignored), site=SITE)
-    ways = zip(WAYS, (model, model, moved), (own, plain, of_moved), strict=True)
-    known = list(ways)
-    return [judged(one, way, by, limits) for one in inside for way, by, limits in known]
+    lines = []
+    for one in inside:
+        first = as_is[one.case.case_id]
+        ways = zip(WAYS, (first, first, score_of(one, moved)), (own, plain, of_moved), strict=True)
+        lines += [judged(one, way, score, by) for way, score, by in ways]
+    return lines
 
 
 def ignored(line: str) -> None:
     del line
 
 
-def judged(ready: Ready, way: str, model: Model, calibration: Calibration) -> dict[str, str]:
+def score_of(ready: Ready, model: Model) -> float:
+    """The score of one case; +inf where the scan is refused."""
+    prepared: Prepared | None = None if ready.file is None else load_ready(ready)
+    if prepared is None or second_look(prepared, model.scope):
+        return float("inf")
+    return fused_reading(read_branches(model, prepared), model.scalings).score
+
+
+def judged(ready: Ready, way: str, score: float, calibration: Calibration) -> dict[str, str]:
     """One case one way; a refused scan is an alarm."""
     case = ready.case
     line = dict.fromkeys(COLUMNS, "") | {"case": case.case_id, "cell": case.cell, "subject": case.subject, "way": way}
-    prepared: Prepared | None = None if ready.file is None else load_ready(ready)
-    if prepared is None or second_look(prepared, model.scope):
+    if score == float("inf"):
         return line | {"score": "inf", "p_value": "0", "verdict": "out_of_scope"}
-    score = fused_reading(read_branches(model, prepared), model.scalings).score
     found = calibration.judge(score)
-    return line | {"score": repr(float(score)), "p_value": repr(found.p_value), "verdict": found.verdict}
+    return line | {"score": repr(score), "p_value": repr(found.p_value), "verdict": found.verdict}
 
 
 def summary(lines: Sequence[dict[str, str]]) -> str:

@@ -28,6 +28,9 @@ from torch.nn import functional
 
 __all__ = ["Block", "TokenTransformer", "TransformerShape", "rotary_table", "rotated", "waves"]
 
+# Values of a hidden layer that a core's cache holds; a CPU takes so many tokens at a time through it.
+_IN_CACHE = 2**19
+
 
 @dataclass(frozen=True, slots=True)
 class TransformerShape:
@@ -58,7 +61,11 @@ class TransformerShape:
 
 
 def rotary_table(shape: TransformerShape) -> tuple[Tensor, Tensor]:
-    """Cosine and sine (S, d) of each position's rotation, "rotate half" convention."""
+    """Cosine and signed sine (S, d) of each position's rotation, "rotate half" convention.
+
+    x cos θ + (−x₂, x₁) sin θ = x cos θ + (x₂, x₁) (−sin θ, sin θ): the sign stands in the table, so that turning a head
+    is one exchange of its halves and no more passes over memory than it needs.
+    """
     rows, columns = shape.grid
     head = shape.width // shape.heads
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
@@ -69,14 +76,12 @@ def rotary_table(shape: TransformerShape) -> tuple[Tensor, Tensor]:
         frequency = shape.rotary_base ** (-torch.arange(count, dtype=torch.float32) / count)
         angles.append(position[:, None].float() * frequency)
     half = torch.cat(angles, dim=1)
-    full = torch.cat([half, half], dim=1)
-    return full.cos(), full.sin()
+    return torch.cat([half.cos(), half.cos()], dim=1), torch.cat([-half.sin(), half.sin()], dim=1)
 
 
 def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """(…, S, d) turned by its positions."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cosine + torch.cat([-second, first], dim=-1) * sine
+    """(…, S, d) turned by its positions; `sine` is negative in the first half of d, see `rotary_table`."""
+    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, dims=-1), sine)
 
 
 class Block(nn.Module):
@@ -113,9 +118,10 @@ class Block(nn.Module):
 
     def _after(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
-        y = self.before_mlp(x)
-        total: Tensor = x + self.down(functional.silu(self.gate(y)) * self.up(y))
-        return total
+        y = self.before_mlp(x).flatten(0, -2)
+        size = len(y) if y.is_cuda else max(1, _IN_CACHE // self.gate.out_features)
+        parts = [self.down(functional.silu(self.gate(part)) * self.up(part)) for part in y.split(size)]
+        return x + torch.cat(parts).view_as(x)
 
 
 class TokenTransformer(nn.Module):
