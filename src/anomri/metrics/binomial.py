@@ -1,12 +1,13 @@
-"""The exact interval of a proportion."""
+"""The exact interval of a proportion, and the counts that a known one gives."""
 
 from __future__ import annotations
 
+import numpy as np
 from scipy import special
 
 from anomri.errors import InputError
 
-__all__ = ["clopper_pearson"]
+__all__ = ["clopper_pearson", "expected_counts"]
 
 
 def clopper_pearson(successes: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -39,3 +40,21 @@ def clopper_pearson(successes: int, trials: int, *, confidence: float = 0.95) ->
     low = float(special.betaincinv(successes, misses + 1, tail)) if successes else 0.0
     high = float(special.betaincinv(successes + 1, misses, 1.0 - tail)) if misses else 1.0
     return low, high
+
+
+def expected_counts(trials: int, rate: float, *, confidence: float = 0.95) -> tuple[int, int]:
+    """Counts between which a binomial variable falls with about this confidence: its quantiles of both equal tails.
+
+    Parameters
+    ----------
+    trials : at least 0.
+    rate : probability of a success, in [0, 1].
+
+    Returns
+    -------
+    (low, high) in 0 … trials; each the smallest count whose cumulative probability reaches its tail.
+    """
+    cumulative = special.bdtr(np.arange(trials + 1, dtype=np.float64), trials, rate)
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.minimum(np.searchsorted(cumulative, (tail, 1.0 - tail)), trials)
+    return int(low), int(high)

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote
 
-from scipy import stats
-
 from anomri.core.result import JUDGED, Result, Thresholds, Verdict
 from anomri.io.names import visible
+from anomri.metrics.binomial import expected_counts
 from anomri.report import words
 from anomri.report.drift import Drift, Step, drift
 from anomri.report.quality_map import QualityMap, quality_map
@@ -239,6 +238,6 @@ def _alarms(
     known = [rate for rate in rates if rate is not None]
     if not known:
         return None
-    low, high = stats.binom.interval(0.95, len(known), sum(known) / len(known))
+    low, high = expected_counts(len(known), sum(known) / len(known))
     found = sum(scan.verdict in verdicts for scan in judged)
-    return Alarms(found=found, expected=sum(known), low=int(low), high=int(high))
+    return Alarms(found=found, expected=sum(known), low=low, high=high)
