@@ -25,6 +25,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 __all__ = ["DiffusionUNet", "ResidualUNet", "folded"]
 
 
+class _Conv3d(nn.Conv3d):
+    """A 3³ convolution, padded by one; `direct` asks oneDNN by name, for torch has a slow way with one small volume."""
+
+    direct = False
+
+    def __init__(self, cin: int, cout: int, *, stride: int = 1) -> None:
+        super().__init__(cin, cout, 3, stride=stride, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.direct and not x.is_cuda:
+            return torch.mkldnn_convolution(x, self.weight, self.bias, (1, 1, 1), self.stride, (1, 1, 1), 1)
+        return super().forward(x)
+
+
 class _Unit(nn.Module):
     """Convolution → batch norm → dropout of single values → PReLU."""
 
@@ -50,8 +64,8 @@ class _Down(nn.Module):
     def __init__(self, cin: int, cout: int, *, stride: int, dropout: float) -> None:
         super().__init__()
         self.units = nn.Sequential(
-            _Unit(nn.Conv3d(cin, cout, 3, stride=stride, padding=1), dropout),
-            _Unit(nn.Conv3d(cout, cout, 3, padding=1), dropout),
+            _Unit(_Conv3d(cin, cout, stride=stride), dropout),
+            _Unit(_Conv3d(cout, cout), dropout),
         )
         self.stride = stride
 
@@ -69,18 +83,25 @@ class _UpConv3d(nn.Conv3d):
     the same numbers within rounding for 8/27 of the multiplications.
     """
 
+    kernel: Tensor | None = None
+
     def forward(self, x: Tensor) -> Tensor:
+        kernel = self.enlarging() if self.kernel is None else self.kernel
+        return functional.conv_transpose3d(x, kernel, self.bias, stride=2, padding=1)
+
+    def enlarging(self) -> Tensor:
+        """The 4³ kernel, (C, C, 4, 4, 4)."""
         kernel = functional.pad(self.weight.transpose(0, 1).flip(2, 3, 4), (0, 1) * 3)
         for axis in (2, 3, 4):
             kernel = kernel + kernel.roll(1, axis)
-        return functional.conv_transpose3d(x, kernel, self.bias, stride=2, padding=1)
+        return kernel
 
 
 class _Up(nn.Sequential):
     """Nearest enlargement → two units; the last one of the network is a bare convolution."""
 
     def __init__(self, cin: int, cout: int, *, last: bool, dropout: float) -> None:
-        end = nn.Conv3d(cin, cout, 3, padding=1)
+        end = _Conv3d(cin, cout)
         super().__init__(_Unit(_UpConv3d(cin, cin, 3), dropout), end if last else _Unit(end, dropout))
 
 
@@ -121,13 +142,23 @@ class ResidualUNet(nn.Module):
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode with every batch norm that follows a convolution made part of it.
+    """A copy for reading alone, in evaluation mode: the same numbers within rounding, sooner.
 
-    The same numbers within rounding. `DiffusionUNet`, whose norms stand before, is copied as it is.
+    Every batch norm that follows a convolution is made part of it, kernels that enlarge are made once, and on a CPU the
+    channels of a voxel lie side by side. `DiffusionUNet`, whose norms stand before, is copied as it is.
     """
-    network = copy.deepcopy(network).eval()
-    for unit in [part for part in network.modules() if isinstance(part, _Unit)]:
-        unit.fold()
+    network = copy.deepcopy(network).eval().requires_grad_(False)
+    if not isinstance(network, ResidualUNet):
+        return network
+    for part in list(network.modules()):
+        if isinstance(part, _Unit):
+            part.fold()
+    for part in network.modules():
+        if isinstance(part, _UpConv3d):
+            part.kernel = part.enlarging().contiguous(memory_format=torch.channels_last_3d)
+        elif isinstance(part, _Conv3d):
+            part.direct = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
     return network
 
 
