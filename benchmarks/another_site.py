@@ -125,7 +125,7 @@ def score_of(ready: Ready, model: Model) -> float:
     prepared: Prepared | None = None if ready.file is None else load_ready(ready)
     if prepared is None or second_look(prepared, model.scope):
         return float("inf")
-    return fused_reading(read_branches(model, prepared), model.scalings).score
+    return float(fused_reading(read_branches(model, prepared), model.scalings).score)
 
 
 def judged(ready: Ready, way: str, score: float, calibration: Calibration) -> dict[str, str]:

@@ -5,10 +5,12 @@
 METHOD is ``tokens`` or ``itermask``, in its small preset; SCANS holds site A; WORK is the ``--work`` of an `anomri
 benchmark PROTOCOL` that has trained the method: its folds are used as they are. The published way takes a pass at every
 step of IterMask's phase A; of the tokens it takes 100 random masks, the published number of healing steps, and the
-mirror image. What the network's maps are measured against in normals is the same in both.
+mirror image. What the maps are measured against in normals (γ, and the spread of the tokens' maps) was measured the
+fast way and serves both, which can only favour the fast one.
 
-OUT.csv has a row a scan; rows that are there are not made again. At the end: AUROC of both ways and their paired
-difference, with intervals over subjects.
+OUT.csv has a row a scan; rows that are there are not made again, and a table of another method, protocol or seed is
+refused. Scans that preparation refuses are left out: no way to a score sees them. At the end: AUROC of both ways and
+their paired difference, with intervals over subjects.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from anomri.metrics.detection import auroc_of
 from anomri.pipeline.ensemble import fit_branches
 from anomri.training.fabric import choose_device, make_fabric
 
-COLUMNS = ("case", "subject", "cell", "fast", "published")
+COLUMNS = ("method", "protocol", "seed", "case", "subject", "abnormal", "fast", "published")
 # The published brain's.
 TOKENS = load_preset("tokens", "tokens-brain").config.model_dump(include={"passes", "steps", "mirrored"})
 PUBLISHED = {"itermask": {"path": "published"}, "tokens": {"surprisal": "monte-carlo", **TOKENS}}
@@ -50,7 +52,11 @@ def main() -> None:
     row = MethodRow(name=given.method, methods=(given.method,), presets=(f"{given.method}-small",))
     cases = all_cases(protocol, {protocol.data[0].set: given.scans})
     ready = prepare_cases(cases, recipe, given.work / "prepared", jobs=1, report=print)
-    known = {line["case"] for line in lines_of(given.out)}
+    own = (given.method, protocol.name, str(given.seed))
+    lines = lines_of(given.out)
+    if any((line["method"], line["protocol"], line["seed"]) != own for line in lines):
+        raise SystemExit(f"{given.out} holds rows of another method, protocol or seed")
+    known = {line["case"] for line in lines}
     for fold in split(protocol, ready):
         tests = [one for one in fold.test if one.file is not None and one.case.case_id not in known]
         if not tests:
@@ -73,7 +79,7 @@ def main() -> None:
         for one in tests:
             prepared = load_ready(one)
             scores = [repr(float(each.examine(prepared, seed=given.seed).score)) for each in (fast, published)]
-            append(given.out, (one.case.case_id, one.case.subject, one.case.cell, *scores))
+            append(given.out, (*own, one.case.case_id, one.case.subject, str(int(one.case.abnormal)), *scores))
     compare(lines_of(given.out))
 
 
@@ -94,7 +100,7 @@ def append(out: Path, row: tuple[str, ...]) -> None:
 
 def compare(lines: list[dict[str, str]]) -> None:
     """Print AUROC and their paired difference."""
-    abnormal = np.array([line["cell"] != "normal" for line in lines])
+    abnormal = np.array([line["abnormal"] == "1" for line in lines])
     subjects = [line["subject"] for line in lines]
     scores = {way: np.array([[float(line[way]) for line in lines]]) for way in ("fast", "published")}
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from anomri.errors import InputError
 from anomri.metrics.binomial import expected_counts
 
 
@@ -28,3 +29,11 @@ def test_certainty_leaves_no_room():
     assert expected_counts(7, 0.0) == (0, 0)
     assert expected_counts(7, 1.0) == (7, 7)
     assert expected_counts(0, 0.3) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("trials", "rate", "confidence"), [(-1, 0.1, 0.95), (3, 1.2, 0.95), (3, float("nan"), 0.95), (3, 0.1, 1.0)]
+)
+def test_impossible_counts_are_refused(trials, rate, confidence):
+    with pytest.raises(InputError):
+        expected_counts(trials, rate, confidence=confidence)

@@ -35,6 +35,10 @@ def open_fake(request: Request) -> Scorer:
         raise CalibrationError("finer than 10 normals can show", remedy="Ask for 0.1.", code="too_few_normals")
     if request.model == "not-here" and parent_process() is None:
         raise AssertionError("the model was opened in the process of the run")
+    if request.model.startswith("slow"):
+        time.sleep(float(request.model.removeprefix("slow ")))
+    if request.model == "unforeseen":
+        raise ZeroDivisionError("nobody foresaw this")
     if request.model == "dies-at-start" and os.environ.get("PYTHONHASHSEED") == "0":
         os.kill(os.getpid(), signal.SIGSEGV)
     return FakeScorer(request)

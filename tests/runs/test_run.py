@@ -19,11 +19,13 @@ from anomri.errors import CalibrationError, EnvironmentProblem, InputError, Mode
 from anomri.io.names import OUTPUTS
 from anomri.io.participants import Participants
 from anomri.io.walk import Found
+from anomri.runs.jobs import Crew, Lost, Worker, WorkerTrouble, opened_worker
 from anomri.runs.plan import make_plan
 from anomri.runs.progress import Silent
 from anomri.runs.run import run
-from anomri.runs.scorer import Task
+from anomri.runs.scorer import Request, Task
 from anomri.runs.settings import Settings
+from anomri.runs.worker import Job, Ready
 
 FAKE = "fake_scorer:open_fake"
 FILES = {"result.json", "report.html", "preview.png", "heatmap.nii.gz", "mask.nii.gz"}
@@ -262,7 +264,7 @@ def test_a_worker_that_dies_costs_its_scan_alone(scans, tmp_path):
 
 def test_a_scan_past_its_deadline_is_given_up(scans, tmp_path):
     found = scans({"a": "sleep 60", "b": "score 0.1"})
-    summary = run(found, "fake", tmp_path / "out", jobs=1, deadline_s=3.0, scorer=FAKE)
+    summary = run(found, "fake", tmp_path / "out", jobs=1, deadline_s=6.0, scorer=FAKE)
     assert [result.verdict for result in summary.results] == ["unreadable", "pass"]
     assert "timed_out" in summary.results[0].reason
 
@@ -281,10 +283,15 @@ def test_an_error_that_meets_every_scan_ends_the_run(scans, tmp_path):
 
 
 def test_the_process_of_a_run_opens_no_model(scans, tmp_path):
-    done = run(scans({"a": "score 0.1", "b": "bad"}), "not-here", tmp_path / "out", jobs=2, scorer=FAKE)
-    assert done.counts() == {"pass": 1, "unreadable": 1}
-    again = run(scans({"a": "score 0.1", "b": "bad"}), "not-here", tmp_path / "out", jobs=2, scorer=FAKE)
-    assert again.skipped == 2
+    files = scans({"a": "score 0.1", "b": "bad", "c": "die", "d": "sleep 60"})
+    done = run(files, "not-here", tmp_path / "out", jobs=2, deadline_s=8.0, scorer=FAKE)
+    assert [result.verdict for result in done.results] == ["pass", "unreadable", "unreadable", "unreadable"]
+    assert ["crashed" in result.reason for result in done.results] == [False, False, True, False]
+    assert "timed_out" in done.results[3].reason
+    stages = json.loads((tmp_path / "out" / "run.json").read_text())["scans"]
+    assert stages["d"]["elapsed_s"] >= 8.0
+    # What anomri itself failed at is tried again, what is wrong with a file is not.
+    assert run(files[:3], "not-here", tmp_path / "out", jobs=2, scorer=FAKE).skipped == 2
 
 
 def test_a_model_that_cannot_be_opened_ends_the_run(scans, tmp_path):
@@ -293,6 +300,40 @@ def test_a_model_that_cannot_be_opened_ends_the_run(scans, tmp_path):
         run(found, "missing", tmp_path / "out", scorer=FAKE)
     with pytest.raises(EnvironmentProblem, match="opened the model"):
         run(found, "dies-at-start", tmp_path / "out", scorer=FAKE)
+    with pytest.raises(EnvironmentProblem, match="opening the model took longer than 1 s"):
+        run(found, "slow 60", tmp_path / "out", scorer=FAKE, deadline_s=1.0)
+    with pytest.raises(WorkerTrouble, match="nobody foresaw this"):
+        run(found, "unforeseen", tmp_path / "out", scorer=FAKE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_may_not_begin_leaves_no_worker(scans, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentProblem):
+        run(scans({"a": "score 0.1"}), "fake", tmp_path / "file" / "out", scorer=FAKE)
+    assert not [
+        child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())
+    ]
+
+
+def test_a_worker_that_died_waiting_costs_no_scan(scans, tmp_path):
+    crew = Crew(1, FAKE, Request("fake"), 30.0, lambda: False)
+    task = Task("a", scans({"a": "score 0.1"})[0].path, tmp_path / "a")
+    with opened_worker(FAKE, Request("fake"), deadline_s=30.0) as (worker, ready):
+        assert (ready.model.name, ready.alarm_rate, ready.device) == ("fake", 0.1, "cpu")
+        psutil.Process(worker.pid).kill()
+        events = list(crew.work([Job(task, "summary", "stamp", "again")], worker))
+    assert [event.error.code for event in events if isinstance(event, Lost)] == ["crashed"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_worker_starts_is_its_parents_to_handle(signum):
+    worker = Worker(FAKE, Request("fake"))
+    try:
+        os.kill(worker.pid, signum)
+        assert isinstance(worker.receive(), Ready)
+    finally:
+        worker.kill()
 
 
 @pytest.mark.parametrize("ids", [("a", "A"), ("../x", "y"), ("run.json", "y"), (".hidden", "y")])

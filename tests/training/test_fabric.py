@@ -77,6 +77,13 @@ def test_the_package_alone_loads_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_device_is_chosen_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [choose_device(d) for d in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+    with pytest.raises(EnvironmentProblem, match="no device 'gpu'"):
+        choose_device("gpu")  # type: ignore[arg-type]
+
+
 def test_choosing_a_device_does_not_bring_what_only_a_training_needs() -> None:
     code = (
         "import sys\n"

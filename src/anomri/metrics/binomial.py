@@ -43,7 +43,7 @@ def clopper_pearson(successes: int, trials: int, *, confidence: float = 0.95) ->
 
 
 def expected_counts(trials: int, rate: float, *, confidence: float = 0.95) -> tuple[int, int]:
-    """Counts between which a binomial variable falls with about this confidence: its quantiles of both equal tails.
+    """Counts between which a binomial variable falls with at least this confidence: its quantiles of both equal tails.
 
     Parameters
     ----------
@@ -53,7 +53,17 @@ def expected_counts(trials: int, rate: float, *, confidence: float = 0.95) -> tu
     Returns
     -------
     (low, high) in 0 … trials; each the smallest count whose cumulative probability reaches its tail.
+
+    Raises
+    ------
+    InputError : trials, rate or confidence are out of range.
     """
+    if trials < 0 or not 0.0 <= rate <= 1.0 or not 0.0 < confidence < 1.0:
+        raise InputError(
+            f"{trials} trials at a rate of {rate} with a confidence of {confidence}",
+            remedy="Give at least none, and a rate and a confidence between 0 and 1.",
+            code="counts",
+        )
     cumulative = special.bdtr(np.arange(trials + 1, dtype=np.float64), trials, rate)
     tail = (1.0 - confidence) / 2.0
     low, high = np.minimum(np.searchsorted(cumulative, (tail, 1.0 - tail)), trials)

@@ -14,7 +14,7 @@ from multiprocessing import connection as channels
 from typing import TYPE_CHECKING
 
 from anomri.errors import AnomriError, EnvironmentProblem, InputError
-from anomri.runs.worker import OUT_OF_MEMORY, Done, Job, Ready, Trouble, serve
+from anomri.runs.worker import IGNORED, OUT_OF_MEMORY, Done, Job, Ready, Trouble, serve
 
 if TYPE_CHECKING:
     from anomri.runs.scorer import Request
@@ -114,12 +114,14 @@ class Crew:
                         yield event
                     if event is None:
                         workers.remove(worker)
-                        yield worker.lost(worker.epitaph())
+                        yield worker.lost(worker.died())
                     elif not self._occupied(worker, waiting):
                         workers.remove(worker)
                 for worker in [w for w in workers if w.busy_s > self.deadline_s]:
                     workers.remove(worker)
                     worker.kill()
+                    if worker.job is None:
+                        raise _not_open_in_time(self.deadline_s)
                     yield worker.lost(_timed_out(self.deadline_s))
         finally:
             for worker in workers:
@@ -141,18 +143,25 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self._channel, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, reference, request), daemon=True)
-        with _environment(_ENVIRONMENT):
+        with _environment(_ENVIRONMENT), _signals_held():
             self._process.start()
         theirs.close()  # so that its death reads as the end of the channel
         self.job: Job | None = None
         self._since_s = time.monotonic()
 
     @property
+    def pid(self) -> int | None:
+        """Of its process."""
+        return self._process.pid
+
+    @property
     def channel(self) -> channels.Connection:
+        """Where its messages come from."""
         return self._channel
 
     @property
     def busy_s(self) -> float:
+        """How long it has been opening its scorer, or at its job."""
         return time.monotonic() - self._since_s
 
     def receive(self) -> Ready | Done | None:
@@ -171,6 +180,7 @@ class Worker:
         return message
 
     def give(self, job: Job) -> None:
+        """Send it a job."""
         self.job, self._since_s = job, time.monotonic()
         with suppress(OSError):  # it died while idle: the end of its channel tells
             self._channel.send(job)
@@ -178,25 +188,37 @@ class Worker:
     def lost(self, error: InputError) -> Lost:
         """The job it was on; where it was on none it died opening its scorer, and so would the next."""
         if self.job is None:
-            raise _not_opened(error)
+            raise self.not_opened()
         return Lost(self.job, error, self.busy_s)
 
-    def epitaph(self) -> InputError:
+    def died(self) -> InputError:
+        """What is said of the scan it was on."""
+        remedy = "Try it alone with more memory; if it happens again, please report it."
+        return InputError(f"the worker died on this scan ({self._cause()})", remedy=remedy, code="crashed")
+
+    def not_opened(self) -> EnvironmentProblem:
+        """What is said where it has not opened the model."""
+        return EnvironmentProblem(
+            f"a worker ended while it opened the model ({self._cause()})",
+            remedy="Give more memory, or fewer --jobs.",
+            code="worker",
+        )
+
+    def _cause(self) -> str:
+        """Why it ended, of which its parent knows the exit status alone."""
         code = self._process.exitcode
         if code is None:
             self.kill()
-            cause = "it closed its channel"
-        elif code == OUT_OF_MEMORY:
-            cause = "memory ran out"
-        elif code < 0:
-            cause = f"killed by {signal.Signals(-code).name}"
-            cause += ", most often because memory ran out" if -code == signal.SIGKILL else ""
-        else:
-            cause = f"exit status {code}"
-        remedy = "Try it alone with more memory; if it happens again, please report it."
-        return InputError(f"the worker died on this scan ({cause})", remedy=remedy, code="crashed")
+            return "it closed its channel"
+        if code == OUT_OF_MEMORY:
+            return "memory ran out"
+        if code >= 0:
+            return f"exit status {code}"
+        often = ", most often because memory ran out" if -code == signal.SIGKILL else ""
+        return f"killed by {signal.Signals(-code).name}{often}"
 
     def end(self) -> None:
+        """Let it end by itself, for want of jobs."""
         with suppress(OSError):
             self._channel.send(None)
         self._process.join(5.0)
@@ -221,20 +243,20 @@ def opened_worker(reference: str, request: Request, *, deadline_s: float) -> Ite
     worker = Worker(reference, request)
     try:
         if not worker.channel.poll(deadline_s):
-            raise _not_opened(_timed_out(deadline_s))
+            raise _not_open_in_time(deadline_s)
         message = worker.receive()
         if not isinstance(message, Ready):
-            raise _not_opened(worker.epitaph())
+            raise worker.not_opened()
         yield worker, message
     finally:
         worker.kill()
 
 
-def _not_opened(error: InputError) -> EnvironmentProblem:
+def _not_open_in_time(deadline_s: float) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"a worker ended while it opened the model: {error.cause}",
-        remedy="Give more memory, or fewer --jobs.",
-        code="worker",
+        f"opening the model took longer than {deadline_s:g} s",
+        remedy="Try again when the machine is less busy, or its disk answers.",
+        code="worker_slow",
     )
 
 
@@ -247,6 +269,16 @@ def _timed_out(deadline_s: float) -> InputError:
 def _talking(workers: list[Worker]) -> list[Worker]:
     ready = channels.wait([worker.channel for worker in workers], timeout=_POLL_S)
     return [worker for worker in workers if worker.channel in ready]
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep signals from a child that cannot ignore them yet: it inherits the mask, and lifts it (`serve`)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,10 @@ from anomri.runs.plan import make_plan, make_tasks, remove_leftovers
 from anomri.runs.progress import Progress, Silent
 from anomri.runs.room import check_disk, default_jobs
 from anomri.runs.save import Keep, writing_to
-from anomri.runs.scorer import DEFAULT_SCORER, Request, opener
+from anomri.runs.scorer import DEFAULT_SCORER, Request
 from anomri.runs.settings import Settings
 from anomri.runs.summary import INDEX, finished, write_summary
-from anomri.runs.worker import Done, Job, file_sha256, write_outcome
+from anomri.runs.worker import Done, Job
 
 if TYPE_CHECKING:
     from anomri.io.participants import Participants
@@ -98,7 +98,7 @@ def run(
     device : ``auto``, ``cpu`` or ``cuda``.
     jobs : workers; None for as many as cores and memory allow.
     progress : told as scans finish.
-    deadline_s : longest time for one scan.
+    deadline_s : longest time for one scan, and for opening the model.
     scorer : ``module:function`` that opens the scorer in a worker.
     notes : sentences on how the images were found, for ``run.json``.
 
@@ -109,7 +109,8 @@ def run(
     CalibrationError : the model's normals cannot show the alarm rate.
     OutputConflict : another run is at work in `out`, or it holds results of other settings, or of another image under
         the id of a scan.
-    EnvironmentProblem : disk, permissions, or memory.
+    EnvironmentProblem : disk, permissions, memory, or a model that takes longer than `deadline_s` to open.
+    WorkerTrouble : the model could not be opened, by an error nobody foresaw.
     """
     out = Path(out)
     request = Request(str(model_ref), alarm_rate, device, protocol)
@@ -149,8 +150,11 @@ def run(
 
 
 def _events(jobs: Sequence[Job], crew: Crew, first: Worker) -> Generator[Done]:
-    """Every job's end. A worker's death is no proof against a scan: it is tried once more, with no other beside it."""
-    again = []
+    """Every job's end. A worker's death is no proof against a scan: it is tried once more, with no other beside it.
+
+    A scan that its workers did not survive is recorded by another worker, at the end; the next run tries it again.
+    """
+    again, lost = list[Job](), list[Lost]()
     with closing(crew.work(jobs, first)) as events:
         for event in events:
             if isinstance(event, Done):
@@ -158,18 +162,16 @@ def _events(jobs: Sequence[Job], crew: Crew, first: Worker) -> Generator[Done]:
             elif event.error.code == "crashed":
                 again.append(event.job)
             else:
-                yield _refused(event, crew)
+                lost.append(event)
     for job in again:
         with closing(crew.alone().work([job])) as events:
             for event in events:
-                yield event if isinstance(event, Done) else _refused(event, crew)
-
-
-def _refused(lost: Lost, crew: Crew) -> Done:
-    """Record a scan that its workers did not survive; the next run tries it again."""
-    job, stages = lost.job, dict[str, float]()
-    judge = opener(crew.reference)(crew.request)
-    outcome = judge.unreadable(job.task.scan_id, lost.error, sha256=file_sha256(job.task.path, job.task.members))
-    write_outcome(outcome, job.task.folder, keep=job.keep, stamp=job.retry_stamp, stages=stages)
-    result = outcome.result
-    return Done(job.task.scan_id, job.task.path, result.verdict, result.reason, None, lost.elapsed_s, stages)
+                if isinstance(event, Done):
+                    yield event
+                else:
+                    lost.append(event)
+    with closing(crew.alone().work([replace(each.job, lost=each.error) for each in lost])) as events:
+        for each, event in zip(lost, events, strict=False):
+            if isinstance(event, Lost):
+                raise event.error
+            yield replace(event, elapsed_s=each.elapsed_s)

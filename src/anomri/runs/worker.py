@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from anomri.runs.save import Keep
     from anomri.runs.scorer import Request, Scorer, Task
 
-__all__ = ["OUT_OF_MEMORY", "Done", "Job", "Ready", "Trouble", "file_sha256", "serve", "write_outcome"]
+__all__ = ["IGNORED", "OUT_OF_MEMORY", "Done", "Job", "Ready", "Trouble", "file_sha256", "serve", "write_outcome"]
 
+# Signals that are the parent's to handle.
+IGNORED = (signal.SIGINT, signal.SIGTERM)
 # Exit status of a worker whose memory ran out, so that its parent can tell this from other deaths.
 OUT_OF_MEMORY = 77
 
@@ -42,12 +44,14 @@ class Job:
     ----------
     stamp : written into the result; says with which settings it was made.
     retry_stamp : written instead where the failure was anomri's own, so that the next run tries again.
+    lost : what became of the workers that were on it; it is recorded and not tried again.
     """
 
     task: Task
     keep: Keep
     stamp: str
     retry_stamp: str
+    lost: InputError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,9 @@ def serve(channel: Connection, reference: str, request: Request) -> None:
     """
     from anomri.runs.scorer import opener
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for each in IGNORED:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         scorer = opener(reference)(request)
@@ -131,11 +136,14 @@ def judge(scorer: Scorer, job: Job) -> Done:
     started = time.perf_counter()
     task, stages, trouble = job.task, dict[str, float](), None
     try:
+        if job.lost is not None:
+            raise job.lost
         outcome = scorer.score(task, stages)
         write_outcome(outcome, task.folder, keep=job.keep, stamp=job.stamp, stages=stages)
     except InputError as error:
+        stamp = job.stamp if job.lost is None else job.retry_stamp
         outcome = scorer.unreadable(task.scan_id, error, sha256=file_sha256(task.path, task.members))
-        write_outcome(outcome, task.folder, keep=job.keep, stamp=job.stamp, stages=stages)
+        write_outcome(outcome, task.folder, keep=job.keep, stamp=stamp, stages=stages)
     except (AnomriError, MemoryError):
         raise
     except Exception as error:

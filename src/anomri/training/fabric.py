@@ -29,14 +29,20 @@ def choose_device(device: Device = "auto") -> Literal["cpu", "cuda"]:
 
     Raises
     ------
-    EnvironmentProblem : ``cuda`` was asked for and there is none.
+    EnvironmentProblem : ``cuda`` was asked for and there is none, or something else than these three.
     """
+    if device == "cpu":
+        return "cpu"
+    if device not in ("auto", "cuda"):
+        raise EnvironmentProblem(
+            f"there is no device {device!r}", remedy="Ask for 'auto', 'cpu' or 'cuda'.", code="device"
+        )
     found = torch.cuda.is_available()
     if device == "cuda" and not found:
         raise EnvironmentProblem(
             "no CUDA device was found", remedy="Use the device 'cpu', or install a CUDA build of torch.", code="device"
         )
-    return "cuda" if found and device != "cpu" else "cpu"
+    return "cuda" if found else "cpu"
 
 
 def make_fabric(device: Device = "auto") -> Fabric:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from anomri.methods.tokens import transformer
 from anomri.methods.tokens.transformer import TokenTransformer, TransformerShape, rotary_table, rotated
 
 SMALL = TransformerShape(grid=(4, 6), codes=5, width=16, depth=2, heads=2, hidden=16)
@@ -36,6 +37,28 @@ def test_the_product_of_rotated_vectors_hangs_on_their_relative_place_alone() ->
         assert max(products) - min(products) < 1e-5
     assert product((0, 0), (2, 0)) != pytest.approx(product((0, 0), (0, 2)), abs=1e-3)
     assert product((0, 0), (1, 0)) != pytest.approx(product((1, 0), (0, 0)), abs=1e-3)
+
+
+def test_a_rotation_is_a_product_of_complex_numbers() -> None:
+    shape = TransformerShape(grid=(3, 4), width=16, heads=1)
+    x = torch.randn(12, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    got = rotated(x, *(table.double() for table in rotary_table(shape)))
+    rates = shape.rotary_base ** (-torch.arange(4, dtype=torch.float64) / 4)
+    for token in range(12):
+        angles = torch.cat([(token // 4) * rates, (token % 4) * rates])
+        turned = torch.complex(x[token, :8], x[token, 8:]) * torch.polar(torch.ones(8, dtype=torch.float64), angles)
+        torch.testing.assert_close(got[token], torch.cat([turned.real, turned.imag]), atol=1e-5, rtol=1e-5)
+
+
+def test_the_hidden_layer_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tokens()
+    made, at = network(), torch.zeros(3)
+    with torch.enable_grad():
+        whole = made(first, second, 0, at)
+    # 16 hidden values: 5 tokens at a time of 72, the last part shorter.
+    monkeypatch.setattr(transformer, "_AT_ONCE", 85)
+    with torch.inference_mode():
+        torch.testing.assert_close(made(first, second, 0, at), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_rotation_keeps_lengths() -> None:

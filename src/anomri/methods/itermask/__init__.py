@@ -100,6 +100,7 @@ class IterMask:
             raise ModelError("settings of another method", remedy="Give an IterMaskConfig.", code="config")
         self._config = config
         self._network: nn.Module | None = None
+        self._reader: nn.Module | None = None
         self._shape: tuple[int, int, int] = (0, 0, 0)
         self._spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
         self._gamma = float("inf")
@@ -144,7 +145,7 @@ class IterMask:
             decay=lambda done: 1.0 if done < config.drop_at else config.dropped_rate / config.learning_rate,
             settings={"config": config.of_fit(), "scans": fingerprints(prepared)},
         )
-        self._network = network.eval()
+        self._network, self._reader = network.eval(), None
         shrunk = [[self._shrunk(each, z, seed) for z in self._levels(each)] for each in held_out]
         readings = read_by_the_others(held_out, shrunk, self._measure, self._reading)
         notes = (
@@ -207,6 +208,7 @@ class IterMask:
     def to(self, device: str) -> None:
         """Move the network to ``cpu`` or ``cuda``."""
         self._fitted().to(device)
+        self._reader = None
 
     def refined(self, prepared: Prepared, z: int | None, *, seed: int) -> Refined:
         """Both phases of a volume (`z` None) or of one axial slice: what `examine` makes its reading of."""
@@ -245,8 +247,9 @@ class IterMask:
 
     def _rebuilder(self, prepared: Prepared, z: int | None, seed: int) -> tuple[Rebuilder, int]:
         clean, guide, brain = self._seen(prepared, z)
-        network = folded(self._fitted())
-        return Rebuilder(network, clean, guide, brain, (seed, 0 if z is None else z)), int(brain.sum())
+        if self._reader is None:
+            self._reader = folded(self._fitted())
+        return Rebuilder(self._reader, clean, guide, brain, (seed, 0 if z is None else z)), int(brain.sum())
 
     # What the network sees
 

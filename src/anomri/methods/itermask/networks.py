@@ -26,15 +26,15 @@ __all__ = ["DiffusionUNet", "ResidualUNet", "folded"]
 
 
 class _Conv3d(nn.Conv3d):
-    """A 3³ convolution, padded by one; `direct` asks oneDNN by name, for torch has a slow way with one small volume."""
+    """A 3³ convolution, padded by one; with one small volume torch has a slow way on a CPU if not asked `by_onednn`."""
 
-    direct = False
+    by_onednn = False
 
     def __init__(self, cin: int, cout: int, *, stride: int = 1) -> None:
         super().__init__(cin, cout, 3, stride=stride, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.direct and not x.is_cuda:
+        if self.by_onednn and x.device.type == "cpu":
             return torch.mkldnn_convolution(x, self.weight, self.bias, (1, 1, 1), self.stride, (1, 1, 1), 1)
         return super().forward(x)
 
@@ -54,7 +54,9 @@ class _Unit(nn.Module):
         return y
 
     def fold(self) -> None:
-        """Make the norm part of the convolution; in evaluation mode."""
+        """Make the norm part of the convolution, once; in evaluation mode."""
+        if self.is_folded:
+            return
         self.conv, self.is_folded = fuse_conv_bn_eval(self.conv, self.norm), True
 
 
@@ -83,7 +85,11 @@ class _UpConv3d(nn.Conv3d):
     the same numbers within rounding for 8/27 of the multiplications.
     """
 
-    kernel: Tensor | None = None
+    kernel: Tensor | None
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3)
+        self.register_buffer("kernel", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel = self.enlarging() if self.kernel is None else self.kernel
@@ -102,7 +108,7 @@ class _Up(nn.Sequential):
 
     def __init__(self, cin: int, cout: int, *, last: bool, dropout: float) -> None:
         end = _Conv3d(cin, cout)
-        super().__init__(_Unit(_UpConv3d(cin, cin, 3), dropout), end if last else _Unit(end, dropout))
+        super().__init__(_Unit(_UpConv3d(cin), dropout), end if last else _Unit(end, dropout))
 
 
 class ResidualUNet(nn.Module):
@@ -142,24 +148,27 @@ class ResidualUNet(nn.Module):
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy for reading alone, in evaluation mode: the same numbers within rounding, sooner.
+    """A copy for reading alone, in evaluation mode and without gradients: the same numbers within rounding, sooner.
 
-    Every batch norm that follows a convolution is made part of it, kernels that enlarge are made once, and on a CPU the
-    channels of a voxel lie side by side. `DiffusionUNet`, whose norms stand before, is copied as it is.
+    Every batch norm that follows a convolution is made part of it, and kernels that enlarge are made once. On a CPU the
+    channels of a voxel lie side by side. `DiffusionUNet`, whose norms stand before, is merely copied.
     """
     network = copy.deepcopy(network).eval().requires_grad_(False)
-    if not isinstance(network, ResidualUNet):
-        return network
     for part in list(network.modules()):
         if isinstance(part, _Unit):
             part.fold()
     for part in network.modules():
         if isinstance(part, _UpConv3d):
-            part.kernel = part.enlarging().contiguous(memory_format=torch.channels_last_3d)
+            part.kernel = _side_by_side(part.enlarging())
         elif isinstance(part, _Conv3d):
-            part.direct = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-            part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
+            part.by_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+            part.weight.data = _side_by_side(part.weight.data)
     return network
+
+
+def _side_by_side(weight: Tensor) -> Tensor:
+    """On a CPU with the channels last in memory; elsewhere as it is."""
+    return weight.contiguous(memory_format=torch.channels_last_3d) if weight.device.type == "cpu" else weight
 
 
 class _ResidualBlock(nn.Module):
