@@ -106,6 +106,6 @@ PRESETS: dict[str, Preset] = {
         IterMaskConfig(path="published"), "itermask-published", "published size and path at 1 mm; needs a GPU"
     ),
     "itermask2d": Preset(_SLICES, "brain-t1", "published 2D network, slice by slice at 2 mm; needs a GPU"),
-    "itermask-slices": Preset(_PICTURES, "slices-2d", "of single slices; not measured"),
+    "itermask-slices": Preset(_PICTURES, "slices-2d", "of single slices"),
     "itermask-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }
