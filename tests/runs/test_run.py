@@ -264,7 +264,7 @@ def test_a_worker_that_dies_costs_its_scan_alone(scans, tmp_path):
 
 def test_a_scan_past_its_deadline_is_given_up(scans, tmp_path):
     found = scans({"a": "sleep 60", "b": "score 0.1"})
-    summary = run(found, "fake", tmp_path / "out", jobs=1, deadline_s=6.0, scorer=FAKE)
+    summary = run(found, "fake", tmp_path / "out", jobs=1, deadline_s=3.0, scorer=FAKE)
     assert [result.verdict for result in summary.results] == ["unreadable", "pass"]
     assert "timed_out" in summary.results[0].reason
 
@@ -316,7 +316,7 @@ def test_a_run_that_may_not_begin_leaves_no_worker(scans, tmp_path):
     ]
 
 
-def test_a_worker_that_died_waiting_costs_no_scan(scans, tmp_path):
+def test_a_worker_that_died_waiting_counts_as_dead_on_its_first_job(scans, tmp_path):
     crew = Crew(1, FAKE, Request("fake"), 30.0, lambda: False)
     task = Task("a", scans({"a": "score 0.1"})[0].path, tmp_path / "a")
     with opened_worker(FAKE, Request("fake"), deadline_s=30.0) as (worker, ready):

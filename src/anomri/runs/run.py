@@ -114,7 +114,7 @@ def run(
     """
     out = Path(out)
     request = Request(str(model_ref), alarm_rate, device, protocol)
-    # No model is opened here: it takes a second and half a gigabyte that only workers need.
+    # No model is opened here: that brings libraries which only workers need.
     with opened_worker(scorer, request, deadline_s=deadline_s) as (first, opened):
         settings = Settings.of(opened.model, alarm_rate=opened.alarm_rate, keep=keep, protocol=protocol)
         with writing_to(out):
@@ -170,8 +170,9 @@ def _events(jobs: Sequence[Job], crew: Crew, first: Worker) -> Generator[Done]:
                     yield event
                 else:
                     lost.append(event)
-    with closing(crew.alone().work([replace(each.job, lost=each.error) for each in lost])) as events:
-        for each, event in zip(lost, events, strict=False):
+    records = [replace(each.job, lost=each.error, stamp=each.job.retry_stamp) for each in lost]
+    with closing(crew.alone().work(records)) as events:
+        for each, event in zip(lost, events, strict=False):  # fewer where the run was ended
             if isinstance(event, Lost):
                 raise event.error
             yield replace(event, elapsed_s=each.elapsed_s)

@@ -141,9 +141,8 @@ def judge(scorer: Scorer, job: Job) -> Done:
         outcome = scorer.score(task, stages)
         write_outcome(outcome, task.folder, keep=job.keep, stamp=job.stamp, stages=stages)
     except InputError as error:
-        stamp = job.stamp if job.lost is None else job.retry_stamp
         outcome = scorer.unreadable(task.scan_id, error, sha256=file_sha256(task.path, task.members))
-        write_outcome(outcome, task.folder, keep=job.keep, stamp=stamp, stages=stages)
+        write_outcome(outcome, task.folder, keep=job.keep, stamp=job.stamp, stages=stages)
     except (AnomriError, MemoryError):
         raise
     except Exception as error:
