@@ -34,7 +34,7 @@ from anomri.training.fabric import choose_device, make_fabric
 
 COLUMNS = ("method", "protocol", "seed", "case", "subject", "abnormal", "fast", "published")
 # The published brain's.
-TOKENS = load_preset("tokens", "tokens-brain").config.model_dump(include={"passes", "steps", "mirrored"})
+TOKENS = load_preset("tokens", "tokens-brain")[1].config.model_dump(include={"passes", "steps", "mirrored"})
 PUBLISHED = {"itermask": {"path": "published"}, "tokens": {"surprisal": "monte-carlo", **TOKENS}}
 
 
