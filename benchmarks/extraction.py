@@ -1,13 +1,15 @@
-"""How well brains are cut out of heads: `python benchmarks/extraction.py DATA OUT [--network WEIGHTS] [--part PART]`.
+"""How well brains are cut out of heads: `python benchmarks/extraction.py DATA OUT [--part PART] [--seed SEED]`.
 
-DATA is the folder with t1w_site_a, t1w_site_b and ms_mni. Three parts, each with truth of another kind:
+DATA is the folder with t1w_site_a, t1w_site_b and ms_mni. Four parts, each with truth of another kind:
 
 simulated    site-A brains in made heads (`anomri.simulate.head`), by contrast and by thickness of slices
 transplanted site-A brains in the emptied cavities of site-B heads: head and brain are real, only their seam is not
+two-scans    T2w heads of site B (slices of 5 mm) beside the brain found in the T1w head of the same person, moved
+             there rigidly: whether two scans agree, no truth
 stripped     site A and ms_mni as they are: nothing may be lost
 
-OUT/extraction.csv has a row per scan and route: ``template`` (registration and morphology), ``network`` where weights
-are given. Rows are written as they come; those already there are not made again.
+OUT/extraction.csv has a row per scan and route: ``own`` is what `anomri` does, ``template`` (thresholds and morphology)
+and ``network`` what either does with every head. Rows are written as they come; those already there are not made again.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -28,14 +33,11 @@ from anomri.core.scan import Scan
 from anomri.core.score import smooth_inside
 from anomri.errors import PreparationFailed
 from anomri.extraction import extract
-from anomri.extraction.extract import find_brain
+from anomri.extraction.extract import Route, find_brain
 from anomri.extraction.judge import verify_mask
-from anomri.extraction.locate import locate
-from anomri.extraction.network import brain_share, load_network
-from anomri.extraction.working import on_working_grid
 from anomri.io import array_scan, read
 from anomri.metrics.overlap import dice, surface_distance_95_mm
-from anomri.preparation.itk import one_thread
+from anomri.preparation.itk import one_thread, to_itk, world_matrix
 from anomri.preparation.mask import stripped_mask
 from anomri.preparation.orient import orient
 from anomri.preparation.register import register
@@ -43,6 +45,7 @@ from anomri.simulate.head import CONTRASTS, head_around
 
 Mask = NDArray[np.bool_]
 
+PARTS = ("simulated", "transplanted", "two-scans", "stripped")
 FIELDS = (
     *("part", "scan", "contrast", "slices_mm", "route"),
     *("dice", "surface_95_mm", "volume_ml", "true_ml", "refused", "s"),
@@ -50,6 +53,7 @@ FIELDS = (
 # What is cut out of a head besides its brain, so that nothing of the brain is left behind, and the least share of the
 # new brain that must fit in.
 CAVITY_MM, FITS = 2.5, 0.995
+ROUTES: dict[str, Route | None] = {"own": None, "template": "template", "network": "network"}
 # Slices of simulated heads, mm; in plane about 1.7 mm.
 SLICES_MM = (2.0, 5.0)
 
@@ -71,33 +75,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--network", type=Path, help="weights of scripts/train_extraction.py")
-    parser.add_argument("--part", choices=["simulated", "transplanted", "stripped"], action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     parser.add_argument("--scans", type=int, default=11, help="brains (and heads) a part")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulated heads")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     table = given.out / "extraction.csv"
-    routes: dict[str, Callable[[Scan], tuple[Mask, bool]]] = {"template": by_template}
-    if given.network is not None:
-        network = load_network(given.network)
-        routes["network"] = lambda scan: by_network(scan, network)
-    parts = given.part or ["simulated", "transplanted", "stripped"]
-    made = {"simulated": simulated, "transplanted": transplanted, "stripped": stripped}
+    parts = given.part or PARTS
+    made = dict(zip(PARTS, (partial(simulated, seed=given.seed), transplanted, two_scans, stripped), strict=True))
     with one_thread():
         for part in parts:
             rows = known(table)
-            finished = {name for name in {row[1] for row in rows} if {(part, name, route) for route in routes} <= rows}
+            finished = {name for name in {row[1] for row in rows} if {(part, name, route) for route in ROUTES} <= rows}
             for case in made[part](given.data, given.scans, finished):
-                for route, find in routes.items():
+                for route in ROUTES:
                     if (part, case.name, route) not in rows:
-                        append(table, measured(case, route, find))
+                        append(table, measured(case, route))
     summarise(table)
 
 
-def by_template(scan: Scan) -> tuple[Mask, bool]:
-    """Brain by registration and morphology, and whether it is refused."""
+def found(scan: Scan, route: Route | None) -> tuple[Mask, bool]:
+    """Brain, and whether it is refused."""
     try:
-        region, values = find_brain(scan)
+        region, values = find_brain(scan, route=route)
     except PreparationFailed:
         return np.zeros(scan.voxels.shape, dtype=bool), True
     try:
@@ -107,17 +107,10 @@ def by_template(scan: Scan) -> tuple[Mask, bool]:
     return region.mask, False
 
 
-def by_network(scan: Scan, network: object) -> tuple[Mask, bool]:
-    """Brain by the network at the place that registration found; it judges nothing."""
-    values, geometry = on_working_grid(scan)
-    share, grid = brain_share(network, values, geometry, locate(values, geometry))
-    return carry(share, grid, scan.geometry) > 0.5, False
-
-
-def measured(case: Case, route: str, find: Callable[[Scan], tuple[Mask, bool]]) -> dict[str, object]:
+def measured(case: Case, route: str) -> dict[str, object]:
     """A row of the table."""
     started = time.process_time()
-    found, refused = find(case.scan)
+    mask, refused = found(case.scan, ROUTES[route])
     elapsed = time.process_time() - started
     spacing, ml = case.scan.geometry.spacing_mm, case.scan.geometry.voxel_ml
     return {
@@ -126,26 +119,25 @@ def measured(case: Case, route: str, find: Callable[[Scan], tuple[Mask, bool]]) 
         "contrast": case.contrast,
         "slices_mm": case.slices_mm,
         "route": route,
-        "dice": round(dice(found, case.brain), 4),
-        "surface_95_mm": round(surface_distance_95_mm(found, case.brain, spacing_mm=spacing), 2),
-        "volume_ml": round(float(found.sum()) * ml),
+        "dice": round(dice(mask, case.brain), 4),
+        "surface_95_mm": round(surface_distance_95_mm(mask, case.brain, spacing_mm=spacing), 2),
+        "volume_ml": round(float(mask.sum()) * ml),
         "true_ml": round(float(case.brain.sum()) * ml),
         "refused": int(refused),
         "s": round(elapsed, 1),
     }
 
 
-def simulated(data: Path, count: int, finished: set[str]) -> Iterator[Case]:
-    """Site-A brains in made heads, averaged to coarser voxels first."""
-    for number, path in enumerate(brains(data, count)):
-        contrast = CONTRASTS[number % len(CONTRASTS)]
+def simulated(data: Path, count: int, finished: set[str], *, seed: int) -> Iterator[Case]:
+    """Site-A brains in made heads of each contrast, averaged to coarser voxels first."""
+    for number, (path, contrast) in enumerate(product(brains(data, count), CONTRASTS)):
         for slices_mm in SLICES_MM:
             name = f"{path.name[:6]}-{contrast}-{slices_mm:g}"
             if name in finished:
                 continue
             scan = read(path)
             brain, mask = coarser(scan, stripped_mask(scan.voxels), (1.7, 1.7, slices_mm))
-            head = head_around(brain, mask, seed=number, contrast=contrast)
+            head = head_around(brain, mask, seed=1000 * seed + number, contrast=contrast)
             yield Case("simulated", name, contrast, slices_mm, head.scan, head.brain.mask)
 
 
@@ -156,7 +148,7 @@ def transplanted(data: Path, count: int, finished: set[str]) -> Iterator[Case]:
         name = f"{brain_path.name[:6]}-in-{head_path.name[:6]}"
         if name not in finished:
             scan, brain = transplant(read(brain_path), read(head_path))
-            yield Case("transplanted", name, "T1w", max(scan.geometry.spacing_mm), scan, brain)
+            yield Case("transplanted", name, "T1w", round(max(scan.geometry.spacing_mm), 2), scan, brain)
 
 
 def transplant(brain: Scan, head: Scan) -> tuple[Scan, Mask]:
@@ -201,6 +193,39 @@ def to_template(scan: Scan, mask: Mask) -> NDArray[np.float64]:
     """(4, 4) scan's world → template's."""
     voxels, inside, geometry = orient(scan.voxels, mask, scan.geometry)
     return register(np.where(inside, voxels, np.float32(0.0)), inside, geometry).world
+
+
+def two_scans(data: Path, count: int, finished: set[str]) -> Iterator[Case]:
+    """T2w heads with the brain of the T1w head of the same person."""
+    for path in sorted((data / "t1w_site_b").glob("*_inplaneT2.nii.gz"))[:count]:
+        if path.name[:6] not in finished:
+            scan, other = read(path), read(path.with_name(path.name.replace("inplaneT2", "T1w")))
+            brain, near = (find_brain(s, route="template")[0].mask for s in (other, scan))
+            world = rigid(scan, near, other, brain)
+            moved = carry(brain.astype(np.float32), other.geometry, scan.geometry, np.linalg.inv(world)) > 0.5
+            yield Case("two-scans", path.name[:6], "T2w", round(max(scan.geometry.spacing_mm), 2), scan, moved)
+
+
+def rigid(fixed: Scan, fixed_brain: Mask, moving: Scan, moving_brain: Mask) -> NDArray[np.float64]:
+    """(4, 4) world of a scan → that of another of the same person, by mutual information in and around the brain."""
+    images = [to_itk(np.minimum(s.voxels, np.percentile(s.voxels, 99.5)), s.geometry) for s in (fixed, moving)]
+    near = ndimage.binary_dilation(fixed_brain, iterations=2)
+    start = sitk.CenteredTransformInitializer(
+        *(to_itk(b.astype(np.float32), s.geometry) for b, s in ((fixed_brain, fixed), (moving_brain, moving))),
+        sitk.Euler3DTransform(),
+        sitk.CenteredTransformInitializerFilter.MOMENTS,
+    )
+    search = sitk.ImageRegistrationMethod()
+    search.SetMetricAsMattesMutualInformation(48)
+    search.SetMetricFixedMask(to_itk(near.astype(np.uint8), fixed.geometry))
+    search.SetInterpolator(sitk.sitkLinear)
+    search.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
+    search.SetOptimizerScalesFromPhysicalShift()
+    search.SetInitialTransform(start, True)
+    search.SetShrinkFactorsPerLevel([2, 1])
+    search.SetSmoothingSigmasPerLevel([2.0, 1.0])
+    search.Execute(*images)
+    return world_matrix(sitk.Euler3DTransform(start))
 
 
 def stripped(data: Path, count: int, finished: set[str]) -> Iterator[Case]:

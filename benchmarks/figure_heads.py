@@ -1,6 +1,6 @@
-"""Draw the brains that were cut out of heads: `python benchmarks/figure_heads.py HEADS OUT.jpg [--caption TEXT]`.
+"""Draw the brains that were cut out of heads: `python benchmarks/figure_heads.py HEADS OUT.jpg [--match GLOB]`.
 
-HEADS is a folder with ``*_T1w.nii.gz`` or ``*_T1.nii.gz``. Each head stands in three planes with the outline of its
+HEADS is a folder with ``*_T1w.nii.gz``, or what GLOB matches. Each head stands in three planes with the outline of its
 brain, its name and the volume; one that was refused, with the reason.
 """
 
@@ -24,11 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("heads", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--match", default="*_T1w.nii.gz")
     parser.add_argument("--columns", type=int, default=2)
     parser.add_argument("--caption", default="")
     given = parser.parse_args()
-    paths = sorted([*given.heads.glob("*_T1w.nii.gz"), *given.heads.glob("*_T1.nii.gz")])
-    panels = [panel(path) for path in paths]
+    panels = [panel(path) for path in sorted(given.heads.glob(given.match))]
     columns = given.columns
     rows = [panels[n : n + columns] for n in range(0, len(panels), columns)]
     heights = [max(p.height for p in row) + GAP for row in rows]

@@ -13,11 +13,12 @@ from anomri.core.region import Region
 from anomri.core.scan import Scan
 from anomri.errors import PreparationFailed
 from anomri.extraction import extract
-from anomri.extraction.extract import find_brain
+from anomri.extraction.extract import Route, find_brain
 from anomri.io import read
 from anomri.preparation import recipe_named
 from anomri.preparation.mask import stripped_mask
 from anomri.scope.first_look import first_look
+from anomri.simulate.head import Contrast
 from brains import made_brain
 from heads import made_head
 
@@ -45,6 +46,20 @@ def test_the_brain_of_a_t1w_head_is_found(seed: int):
     assert not found.stripped
     assert found.brain.geometry is head.scan.geometry
     assert dice(found.brain.mask, head.brain.mask) > 0.95
+
+
+@pytest.mark.parametrize("contrast", ["T2w", "FLAIR"])
+def test_the_brain_of_a_head_of_another_contrast_is_found(contrast: Contrast):
+    head = made_head(1, contrast)
+    assert dice(extract(head.scan).brain.mask, head.brain.mask) > 0.93
+
+
+def test_the_network_finds_brains_in_bright_fluid_and_thresholds_those_in_dark():
+    for contrast, route in (("T1w", "template"), ("T2w", "network")):
+        head = made_head(1, contrast)
+        found, _ = find_brain(head.scan)
+        expected, _ = find_brain(head.scan, route=route)
+        assert np.array_equal(found.mask, expected.mask)
 
 
 def test_axes_of_the_array_do_not_matter():
@@ -123,8 +138,9 @@ def test_a_pelvis_is_refused(shared_data: Path):
         extract(scan)
 
 
-def test_what_is_found_is_one_piece_without_holes():
-    region, _ = find_brain(made_head(2).scan)
+@pytest.mark.parametrize("route", ["template", "network"])
+def test_what_is_found_is_one_piece_without_holes(route: Route):
+    region, _ = find_brain(made_head(2).scan, route=route)
     assert isinstance(region, Region)
     _, pieces = ndimage.label(region.mask)
     assert pieces == 1

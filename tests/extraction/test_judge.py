@@ -66,17 +66,6 @@ def test_a_mask_that_runs_out_of_the_image_is_refused():
     assert caught.value.code == "extraction"
 
 
-def test_a_head_whose_fluid_is_bright_is_refused_because_the_outline_is_made_for_dark_fluid():
-    mask = ball(65.0)
-    for ratio, refused in ((0.6, False), (1.4, True)):
-        measured = measure_mask(mask, grid(), HERE, mask) | {"fluid_to_white": ratio}
-        if refused:
-            with pytest.raises(PreparationFailed, match="fluid"):
-                verify_mask(measured)
-        else:
-            verify_mask(measured)
-
-
 def test_every_fault_is_named():
     good = measure_mask(ball(65.0), grid(), HERE, ball(65.0))
     bad = good | {"volume_ml": 300.0, "explained": 0.05}

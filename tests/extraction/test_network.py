@@ -11,8 +11,18 @@ import torch
 from anomri.core.geometry import Geometry, apply_affine
 from anomri.errors import ModelError
 from anomri.extraction.locate import Location
-from anomri.extraction.network import BrainNet, batch_of, brain_loss, brain_share, load_network, save_network, window
+from anomri.extraction.network import (
+    BrainNet,
+    batch_of,
+    brain_loss,
+    brain_share,
+    bundled_network,
+    load_network,
+    save_network,
+    window,
+)
 from anomri.extraction.synthetic import MIDDLE_MM, SHAPE
+from anomri.metrics.overlap import dice
 
 
 @pytest.fixture
@@ -92,6 +102,14 @@ def test_damaged_weights_are_refused(tmp_path: Path):
     with pytest.raises(ModelError) as caught:
         load_network(path)
     assert caught.value.code == "extraction_weights"
+
+
+def test_the_bundled_network_finds_the_brains_of_heads_it_was_not_trained_on():
+    values, brains = batch_of(np.arange(3), 12345, 0)
+    with torch.inference_mode():
+        found = bundled_network()(values) > 0.0
+    for one, brain in zip(found.numpy(), brains.numpy() > 0.5, strict=True):
+        assert dice(one, brain) > 0.85
 
 
 def test_the_middle_of_the_window_is_the_middle_of_the_located_brain():

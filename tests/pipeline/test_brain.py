@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
 
 from anomri.core.geometry import Geometry
 from anomri.core.region import Region
+from anomri.errors import PreparationFailed
 from anomri.extraction import EXTRACTION, extract
 from anomri.io import write_nifti
 from anomri.pipeline.brain import brain_of
 from anomri.pipeline.gather import FitInput, gather
-from anomri.preparation import recipe_named
+from anomri.preparation import prepare, recipe_named
 from anomri.preparation.mask import stripped_mask
 from brains import made_brain
 from heads import made_head
@@ -42,6 +44,17 @@ def test_the_brain_of_a_head_is_the_one_that_extract_finds():
     found = brain_of(scan, BRAIN)
     assert (found.came_from, found.full_head, found.reasons) == ("extracted", True, ())
     assert np.array_equal(found.region.mask, extract(scan).brain.mask)
+
+
+def test_a_head_of_another_contrast_has_a_brain_but_is_none_of_a_t1_weighted_model():
+    scan = made_head(1, "T2w").scan
+    found = brain_of(scan, BRAIN)
+    assert found.came_from == "extracted"
+    with pytest.raises(PreparationFailed, match="contrast") as caught:
+        prepare(scan, BRAIN, mask=found.region)
+    assert caught.value.code == "registration"
+    anyhow = prepare(scan, recipe_named("brain-any"), mask=found.region)
+    assert anyhow.scan.sequence == "T2w"
 
 
 def test_what_holds_no_brain_says_what_it_is_and_what_was_tried():

@@ -20,7 +20,7 @@ class Program(StrEnum):
 
 
 def extract(
-    scan: Annotated[Path, typer.Option("--input", "-i", help="The head: one T1-weighted volume.")],
+    scan: Annotated[Path, typer.Option("--input", "-i", help="The head: one volume.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")],
     stripped: Annotated[bool, typer.Option("--stripped", help="Write the scan without what is no brain, too.")] = False,
     program: Annotated[

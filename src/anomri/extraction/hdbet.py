@@ -46,7 +46,7 @@ def extract_with_hdbet(scan: Scan) -> Extraction:
 
     Parameters
     ----------
-    scan : a T1-weighted head with its axes as the header says.
+    scan : a head with its axes as the header says.
 
     Raises
     ------

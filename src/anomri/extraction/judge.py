@@ -22,7 +22,6 @@ Mask = NDArray[np.bool_]
 _BOUNDS: dict[str, tuple[float, float, str]] = {
     "volume_ml": (*PLAUSIBLE_ML, "no adult brain has this volume"),
     "explained": (0.2, 1.0, "the template's brain was found nowhere in it"),
-    "fluid_to_white": (-1.0, 1.0, "fluid is as bright as white matter, as in no T1-weighted head"),
     "agreement": (0.8, 1.0, "mask and template disagree"),
     "roundness": (0.6, 1.0, "its surface is too ragged for a brain's"),
     "evenness": (0.85, 1.0, "its halves differ more than a brain's"),

@@ -55,8 +55,7 @@ class Location:
     ----------
     world : (4, 4) matrix from the template's world to the scan's, RAS mm.
     explained : share of the scan's variance in and around the brain that the template's tissues explain, 0 to 1.
-    fluid_to_white : value of fluid ÷ value of white matter as the tissue maps explain the scan; above 1 it is no
-        T1-weighted one.
+    fluid_to_white : value of fluid ÷ value of white matter as the tissue maps explain the scan.
     """
 
     world: Matrix

@@ -10,6 +10,7 @@ Ronneberger O. et al., "U-Net", MICCAI 2015. Milletari F. et al., "V-Net", 3DV 2
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +29,15 @@ from anomri.extraction.synthetic import MIDDLE_MM, SHAPE, SPACING_MM, synthetic_
 from anomri.training.loop import Batch
 from anomri.training.seeding import generator
 
-__all__ = ["BrainNet", "batch_of", "brain_loss", "brain_share", "load_network", "save_network", "window"]
+__all__ = [
+    *("BrainNet", "batch_of", "brain_loss", "brain_share", "bundled_network"),
+    *("load_network", "save_network", "window"),
+]
 
 FloatArray = NDArray[np.float32]
 
+# Made by `python scripts/train_extraction.py WORK --heads 2000`, commit of the file.
+_BUNDLED = Path(__file__).with_name("brain-net.safetensors")
 # Channels from 3 mm to 48 mm.
 _WIDTHS = (8, 24, 48, 96, 96)
 _FORMAT = "anomri-extraction-1"
@@ -131,6 +137,17 @@ def save_network(network: BrainNet, path: Path) -> None:
     """Write the weights in half precision, and the format they are of."""
     tensors = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, metadata={"format": _FORMAT})
+
+
+@lru_cache(maxsize=1)
+def bundled_network() -> BrainNet:
+    """The network that comes with anomri, ready to look; loaded once a process.
+
+    Raises
+    ------
+    ModelError : its file is damaged.
+    """
+    return load_network(_BUNDLED)
 
 
 def load_network(path: Path) -> BrainNet:

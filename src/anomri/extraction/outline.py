@@ -1,7 +1,6 @@
 """The brain's outline from its place and from the values: tissue as bright as the brain's, cut off where it is thin.
 
-Made for T1-weighted heads, where fluid and bone around the brain are dark. Elsewhere the template's own outline at the
-place that was found is all there is.
+Made for heads in which fluid and bone around the brain are dark. Where fluid is bright, `network` draws the outline.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def template_outline(location: Location, geometry: Geometry) -> Mask:
 
 
 def outline(values: FloatArray, geometry: Geometry, location: Location) -> Mask:
-    """The brain of a T1-weighted head.
+    """The brain of a head whose fluid is dark.
 
     Parameters
     ----------

@@ -67,7 +67,8 @@ _USUAL = (
     (0.0, 1.6, 0.95, 0.7, 0.4, 0.05, 0.7, 1.0, 0.5, 0.3, 1.6, 0.8, 0.2),
     (0.0, 0.15, 1.1, 0.9, 0.5, 0.05, 0.7, 1.2, 0.6, 0.5, 0.2, 0.8, 0.4),
 )
-_USUAL_ODDS, _CONTRAST_SD = (0.4, 0.15, 0.15, 0.3), 0.15
+# Odds of each order and of any: mostly bright fluid, since in dark fluid the outline asks for no network.
+_USUAL_ODDS, _CONTRAST_SD = (0.2, 0.4, 0.1, 0.3), 0.15
 # Odds of a lesion, and of nothing but fluid around the brain.
 _LESION, _STRIPPED = 0.3, 0.06
 

@@ -163,7 +163,7 @@ def _registered(
             f"the registration to the template failed (correlation {aligned.correlation:.2f}, "
             f"overlap {aligned.overlap:.2f}; at least {recipe.least_correlation:.2f} and "
             f"{recipe.least_overlap:.2f} are needed)",
-            remedy="Check that the scan is an upright, skull-stripped adult brain, and its header.",
+            remedy="Check that it is an upright adult brain of the model's contrast, cut out well, and its header.",
             code="registration",
         )
     track.step(
