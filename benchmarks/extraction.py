@@ -6,7 +6,7 @@ simulated    site-A brains in made heads (`anomri.simulate.head`), by contrast a
 transplanted site-A brains in the emptied cavities of site-B heads: head and brain are real, only their seam is not
 two-scans    T2w heads of site B (slices of 5 mm) beside the brain found in the T1w head of the same person, moved
              there rigidly: whether two scans agree, no truth
-stripped     site A and ms_mni as they are: nothing may be lost
+stripped     site A and ms_mni as they are: what of them does not pass untouched is said, there are no rows
 
 OUT/extraction.csv has a row per scan and route: ``own`` is what `anomri` does, ``template`` (thresholds and morphology)
 and ``network`` what either does with every head. Rows are written as they come; those already there are not made again.
@@ -60,7 +60,7 @@ SLICES_MM = (2.0, 5.0)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Case:
-    """A head with its true brain."""
+    """A head and the brain that is to be found in it."""
 
     part: str
     name: str
@@ -82,9 +82,11 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     table = given.out / "extraction.csv"
     parts = given.part or PARTS
-    made = dict(zip(PARTS, (partial(simulated, seed=given.seed), transplanted, two_scans, stripped), strict=True))
+    made = {"simulated": partial(simulated, seed=given.seed), "transplanted": transplanted, "two-scans": two_scans}
     with one_thread():
-        for part in parts:
+        if "stripped" in parts:
+            say_lost(given.data, given.scans)
+        for part in (part for part in parts if part in made):
             rows = known(table)
             finished = {name for name in {row[1] for row in rows} if {(part, name, route) for route in ROUTES} <= rows}
             for case in made[part](given.data, given.scans, finished):
@@ -228,16 +230,13 @@ def rigid(fixed: Scan, fixed_brain: Mask, moving: Scan, moving_brain: Mask) -> N
     return world_matrix(sitk.Euler3DTransform(start))
 
 
-def stripped(data: Path, count: int, finished: set[str]) -> Iterator[Case]:
-    """Stripped scans with the brain that preparation finds."""
+def say_lost(data: Path, count: int) -> None:
+    """Name the stripped scans that do not pass as preparation finds them."""
     for path in [*brains(data, count), *sorted((data / "ms_mni").glob("patient26_[FT]*.nii.gz"))]:
-        if path.name not in finished:
-            scan = read(path)
-            brain = stripped_mask(scan.voxels)
-            found = extract(scan)
-            if not (found.stripped and np.array_equal(found.brain.mask, brain)):
-                print(f"LOST: {path.name}")
-            yield Case("stripped", path.name, "", max(scan.geometry.spacing_mm), scan, brain)
+        scan = read(path)
+        found = extract(scan)
+        if not (found.stripped and np.array_equal(found.brain.mask, stripped_mask(scan.voxels))):
+            print(f"LOST: {path.name}")
 
 
 def brains(data: Path, count: int) -> list[Path]:

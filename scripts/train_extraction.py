@@ -1,7 +1,7 @@
 """Train the network that finds the brain of a head: `python scripts/train_extraction.py WORK --heads N`.
 
 Everything it learns from is made on the spot (`anomri.extraction.synthetic`). The same command run again after a kill
-goes on where it stopped; more heads need a new folder. One core makes and learns from about 1,000 heads in 40 minutes.
+goes on where it stopped; more heads need a new folder. One core takes 15 to 20 minutes for 1,000.
 The weights end in WORK/brain-net.safetensors, beside the curves.
 """
 

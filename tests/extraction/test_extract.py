@@ -13,7 +13,7 @@ from anomri.core.region import Region
 from anomri.core.scan import Scan
 from anomri.errors import PreparationFailed
 from anomri.extraction import extract
-from anomri.extraction.extract import Route, find_brain
+from anomri.extraction.extract import Route, _whole, find_brain
 from anomri.io import read
 from anomri.preparation import recipe_named
 from anomri.preparation.mask import stripped_mask
@@ -52,6 +52,12 @@ def test_the_brain_of_a_t1w_head_is_found(seed: int):
 def test_the_brain_of_a_head_of_another_contrast_is_found(contrast: Contrast):
     head = made_head(1, contrast)
     assert dice(extract(head.scan).brain.mask, head.brain.mask) > 0.93
+
+
+def test_where_fluid_is_bright_the_network_finds_more_of_the_brain_than_thresholds():
+    head = made_head(1, "T2w")
+    network, thresholds = (find_brain(head.scan, route=route)[0].mask for route in ("network", "template"))
+    assert dice(network, head.brain.mask) > dice(thresholds, head.brain.mask) + 0.01
 
 
 def test_the_network_finds_brains_in_bright_fluid_and_thresholds_those_in_dark():
@@ -136,6 +142,14 @@ def test_a_pelvis_is_refused(shared_data: Path):
     scan = read(shared_data / "pelvis_t2" / "T2_axial_series_03.mha")
     with pytest.raises(PreparationFailed):
         extract(scan)
+
+
+def test_an_island_goes_and_a_hole_is_closed():
+    brain = np.zeros((12, 12, 12), dtype=bool)
+    brain[2:8, 2:8, 2:8] = True
+    found = brain.copy()
+    found[4, 4, 4], found[10, 10, 10] = False, True
+    assert np.array_equal(_whole(found), brain)
 
 
 @pytest.mark.parametrize("route", ["template", "network"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 
 from anomri.core.geometry import Geometry, apply_affine
 from anomri.errors import ModelError
+from anomri.extraction import EXTRACTION
+from anomri.extraction import network as network_module
 from anomri.extraction.locate import Location
 from anomri.extraction.network import (
     BrainNet,
@@ -110,6 +113,11 @@ def test_the_bundled_network_finds_the_brains_of_heads_it_was_not_trained_on():
         found = bundled_network()(values) > 0.0
     for one, brain in zip(found.numpy(), brains.numpy() > 0.5, strict=True):
         assert dice(one, brain) > 0.85
+
+
+def test_other_weights_are_another_version_of_extraction():
+    digest = hashlib.sha256(network_module._BUNDLED.read_bytes()).hexdigest()[:16]
+    assert (EXTRACTION, digest) == ("extraction-2", "cb755dd061247889")
 
 
 def test_the_middle_of_the_window_is_the_middle_of_the_located_brain():

@@ -50,7 +50,7 @@ def test_a_head_of_another_contrast_has_a_brain_but_is_none_of_a_t1_weighted_mod
     scan = made_head(1, "T2w").scan
     found = brain_of(scan, BRAIN)
     assert found.came_from == "extracted"
-    with pytest.raises(PreparationFailed, match="contrast") as caught:
+    with pytest.raises(PreparationFailed) as caught:
         prepare(scan, BRAIN, mask=found.region)
     assert caught.value.code == "registration"
     anyhow = prepare(scan, recipe_named("brain-any"), mask=found.region)

@@ -60,7 +60,7 @@ def measure_mask(mask: Mask, geometry: Geometry, location: Location, template: M
 
 
 def verify_mask(measured: dict[str, float]) -> None:
-    """Refuse what cannot be a brain mask; what was not measured is not asked.
+    """Refuse what cannot be a brain mask.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def verify_mask(measured: dict[str, float]) -> None:
     wrong = [
         f"{meaning} ({name.removesuffix('_ml').replace('_', ' ')} {measured[name]:.4g}, expected {low:g}–{high:g})"
         for name, (low, high, meaning) in _BOUNDS.items()
-        if name in measured and not low <= measured[name] <= high
+        if not low <= measured[name] <= high
     ]
     if wrong:
         raise PreparationFailed(

@@ -166,7 +166,7 @@ def load_network(path: Path) -> BrainNet:
         network.load_state_dict(tensors)
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise ModelError(
-            f"the weights that find brains cannot be read ({error})",
+            "the weights that find brains are missing or damaged",
             remedy="Install anomri again.",
             code="extraction_weights",
         ) from error
