@@ -34,7 +34,15 @@ def test_a_ball_is_round_even_and_as_large_as_a_ball():
     assert measured["evenness"] == pytest.approx(1.0, abs=0.01)
     assert measured["agreement"] == 1.0
     assert measured["cut_off"] == 0.0
-    verify_mask(measured)
+
+
+def test_a_ball_is_refused_and_a_ball_with_furrows_is_not():
+    mask = ball(65.0)
+    with pytest.raises(PreparationFailed, match="too smooth"):
+        verify_mask(measure_mask(mask, grid(), HERE, mask))
+    furrowed = mask.copy()
+    furrowed[:, ::8] &= ball(61.0)[:, ::8]
+    verify_mask(measure_mask(furrowed, grid(), HERE, furrowed))
 
 
 def test_a_cube_is_less_round_than_a_ball():
