@@ -96,11 +96,8 @@ def find_brain(scan: Scan, *, route: Route | None = None) -> tuple[Region, dict[
     location = locate(values, geometry)
     if route is None:
         route = "network" if location.fluid_to_white > _BRIGHT_FLUID else "template"
-    if route == "template":
-        mask = outline(values, geometry, location)
-        native = _with_fluid(mask, geometry, scan.geometry)
-    else:
-        mask, native = _by_network(values, geometry, location, scan.geometry)
+    drawn = _by_network if route == "network" else _by_thresholds
+    mask, native = drawn(values, geometry, location, scan.geometry)
     if not mask.any():
         raise PreparationFailed(
             "no brain could be cut out of the head", remedy="Give a brain mask with --mask.", code="extraction"
@@ -109,10 +106,19 @@ def find_brain(scan: Scan, *, route: Route | None = None) -> tuple[Region, dict[
     return Region(native, scan.geometry, "brain", EXTRACTION), measured
 
 
+def _by_thresholds(
+    values: NDArray[np.float32], geometry: Geometry, location: Location, target: Geometry
+) -> tuple[Mask, Mask]:
+    """The outline by thresholds on the grid of the values, and with the fluid around it on another one."""
+    mask = outline(values, geometry, location)
+    return mask, _with_fluid(mask, geometry, target)
+
+
 def _by_network(
     values: NDArray[np.float32], geometry: Geometry, location: Location, target: Geometry
 ) -> tuple[Mask, Mask]:
     """The network's outline on the grid of the values and on another one."""
+    # Brings torch, which most heads do not need.
     from anomri.extraction.network import brain_share, bundled_network
 
     share, grid = brain_share(bundled_network(), values, geometry, location)

@@ -23,7 +23,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
     "volume_ml": (*PLAUSIBLE_ML, "no adult brain has this volume"),
     "explained": (0.2, 1.0, "the template's brain was found nowhere in it"),
     "agreement": (0.8, 1.0, "mask and template disagree"),
-    # Brains have 0.8 to 0.96, the smoother the mask the more; a ball or an egg has 0.99.
+    # The outlines measured have 0.79 to 0.94, those of the network the more; a ball or an egg has 0.99.
     "roundness": (0.6, 0.975, "its surface is too ragged or too smooth for a brain's"),
     "evenness": (0.85, 1.0, "its halves differ more than a brain's"),
     "cut_off": (0.0, 0.1, "the image ends inside the brain"),

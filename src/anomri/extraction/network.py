@@ -30,13 +30,19 @@ from anomri.training.loop import Batch
 from anomri.training.seeding import generator
 
 __all__ = [
-    *("BrainNet", "batch_of", "brain_loss", "brain_share", "bundled_network"),
-    *("load_network", "save_network", "window"),
+    "BrainNet",
+    "batch_of",
+    "brain_loss",
+    "brain_share",
+    "bundled_network",
+    "load_network",
+    "save_network",
+    "window",
 ]
 
 FloatArray = NDArray[np.float32]
 
-# Made by `python scripts/train_extraction.py WORK --heads 2000`, commit of the file.
+# Made by `python scripts/train_extraction.py WORK --heads 2000` on the code of commit 96b64b5.
 _BUNDLED = Path(__file__).with_name("brain-net.safetensors")
 # Channels from 3 mm to 48 mm.
 _WIDTHS = (8, 24, 48, 96, 96)
