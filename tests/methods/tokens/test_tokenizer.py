@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +158,15 @@ def test_the_output_is_clamped_in_use_and_not_in_training() -> None:
     images = torch.randn(1, 3, 16, 24)
     assert float(tokenizer.train()(images)[0].detach().max()) > 3.0
     assert float(tokenizer.eval()(images)[0].detach().max()) == 3.0
+
+
+def test_in_use_the_encoder_reads_as_pytorchs_own_does() -> None:
+    encoder = Tokenizer(replace(SMALL, depth=2)).eval().encoder
+    layer = nn.TransformerEncoderLayer(8, 2, 8, 0.3, activation="gelu", batch_first=True)
+    plain = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
+    plain.load_state_dict(encoder.state_dict())
+    tokens = torch.randn(3, 24, 8)
+    assert torch.allclose(encoder(tokens), plain(tokens), atol=1e-5)
 
 
 def test_slices_are_decoded_from_their_codes() -> None:

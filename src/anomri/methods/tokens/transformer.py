@@ -81,7 +81,11 @@ def rotary_table(shape: TransformerShape) -> tuple[Tensor, Tensor]:
 
 def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     """(…, S, d) turned by its positions; `sine` is negative in the first half of d, see `rotary_table`."""
-    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, dims=-1), sine)
+    half = x.shape[-1] // 2
+    turned = x * cosine
+    turned[..., :half].addcmul_(x[..., half:], sine[..., :half])
+    turned[..., half:].addcmul_(x[..., :half], sine[..., half:])
+    return turned
 
 
 class Block(nn.Module):
@@ -113,16 +117,22 @@ class Block(nn.Module):
         """(B, S, D) → queries, keys and values, (B, h, S, d) each."""
         b, s, width = x.shape
         qkv = self.qkv(self.before_attention(x)).view(b, s, 3, self.heads, width // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        # A copy costs less than attention over heads that lie interleaved.
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).contiguous()
         return q, k, v
 
     def _after(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
-        y = self.before_mlp(x).flatten(0, -2)
-        whole = y.device.type != "cpu" or torch.is_grad_enabled()
-        size = len(y) if whole else max(1, _AT_ONCE // self.gate.out_features)
-        parts = [self.down(functional.silu(self.gate(part)) * self.up(part)) for part in y.split(size)]
-        return x + torch.cat(parts).view_as(x)
+        if x.device.type != "cpu" or torch.is_grad_enabled():
+            return x + self._mlp(x)
+        for part in torch.split(x.flatten(0, -2), max(1, _AT_ONCE // self.gate.out_features)):
+            part.add_(self._mlp(part))
+        return x
+
+    def _mlp(self, x: Tensor) -> Tensor:
+        y = self.before_mlp(x)
+        gated: Tensor = self.down(functional.silu(self.gate(y)) * self.up(y))
+        return gated
 
 
 class TokenTransformer(nn.Module):
