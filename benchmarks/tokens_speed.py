@@ -91,13 +91,14 @@ def costs(size: str, count: int) -> None:
     print("| --- | --- | --- | --- | --- |")
     seconds: dict[str, float] = {}
     for name, (work, opponent) in rows.items():
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+            work(Slices(slices.pixels[:1], slices.positions[:1]))
+        operations = counter.get_total_flops()
         # Rates drift on a shared machine: the one that counts is measured right before.
         rate = matrix_rate()
-        with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
-            start = time.process_time()
-            work(slices)
-            seconds[name] = (time.process_time() - start) / count
-        operations = counter.get_total_flops() / count
+        start = time.process_time()
+        work(slices)
+        seconds[name] = (time.process_time() - start) / count
         share, over = seconds[name] / seconds[opponent], seconds[name] / (operations / rate)
         print(f"| {name} | {seconds[name]:.2f} | {share:.3f} | {operations / 1e12:.3f} | {over:.2f} |", flush=True)
 
