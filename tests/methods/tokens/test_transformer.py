@@ -61,6 +61,13 @@ def test_the_hidden_layer_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(made(first, second, 0, at), whole, atol=1e-5, rtol=1e-5)
 
 
+def test_a_block_reads_the_same_however_its_input_lies_in_memory() -> None:
+    block, turns = network().blocks[0], rotary_table(SMALL)
+    x = torch.randn(24, 3, 16, generator=torch.Generator().manual_seed(2)).transpose(0, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x, *turns), block(x.contiguous(), *turns))
+
+
 def test_rotation_keeps_lengths() -> None:
     cosine, sine = rotary_table(SMALL)
     x = torch.randn(24, 8, generator=torch.Generator().manual_seed(2))

@@ -38,7 +38,7 @@ class _Conv3d(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.by_onednn or x.device.type != "cpu":
             return super().forward(x)
-        if self.out_channels == 1:
+        if self.out_channels == 1 and self.stride == (1, 1, 1):
             return _into_one(x, self.weight, self.bias)
         return torch.mkldnn_convolution(x, self.weight, self.bias, (1, 1, 1), self.stride, (1, 1, 1), 1)
 
@@ -52,13 +52,13 @@ def _into_one(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     channels = x.shape[1]
     total = x.new_zeros(len(x), *(side + 2 for side in x.shape[2:]))
     rows = weight.reshape(channels, 27).T.contiguous()
-    for sum_, voxels in zip(total, x.permute(0, 2, 3, 4, 1), strict=True):
+    for sample, voxels in enumerate(x.permute(0, 2, 3, 4, 1)):
         # A few planes at a time stay in the processor's cache.
         for first in range(0, len(voxels), _PLANES):
             planes = voxels[first : first + _PLANES]
             parts = (rows @ planes.reshape(-1, channels).T).view(27, *planes.shape[:3])
             for part, (i, j, k) in zip(parts, itertools.product((2, 1, 0), repeat=3), strict=True):
-                sum_[first + i :, j:, k:][: part.shape[0], : part.shape[1], : part.shape[2]] += part
+                total[sample, first + i :, j:, k:][: part.shape[0], : part.shape[1], : part.shape[2]] += part
     inner = total[:, None, 1:-1, 1:-1, 1:-1]
     return inner if bias is None else inner + bias
 

@@ -230,7 +230,7 @@ class _Trunk(nn.Module):
 
 
 class _EncoderLayer(nn.TransformerEncoderLayer):
-    """PyTorch's layer; in use it takes the attention of training, where PyTorch takes one that is slower on a CPU."""
+    """PyTorch's layer; in use it keeps the attention of training, where PyTorch takes another, slower on a CPU."""
 
     def forward(
         self,
@@ -239,10 +239,10 @@ class _EncoderLayer(nn.TransformerEncoderLayer):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        """(B, S, D) → (B, S, D); the encoder masks nothing."""
-        if self.training:
-            trained: Tensor = super().forward(src, src_mask, src_key_padding_mask, is_causal)
-            return trained
+        """(B, S, D) → (B, S, D)."""
+        if self.training or src_mask is not None or src_key_padding_mask is not None or is_causal:
+            whole: Tensor = super().forward(src, src_mask, src_key_padding_mask, is_causal)
+            return whole
         attention = self.self_attn
         qkv = functional.linear(src, attention.in_proj_weight, attention.in_proj_bias)
         heads = qkv.view(*src.shape[:2], 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4).contiguous()

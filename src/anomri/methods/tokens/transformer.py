@@ -122,7 +122,8 @@ class Block(nn.Module):
         return q, k, v
 
     def _after(self, x: Tensor, mixed: Tensor) -> Tensor:
-        x = x + self.out(mixed.transpose(1, 2).reshape(x.shape))
+        # In one piece, so that what is added to its parts is added to it.
+        x = (x + self.out(mixed.transpose(1, 2).reshape(x.shape))).contiguous()
         if x.device.type != "cpu" or torch.is_grad_enabled():
             return x + self._mlp(x)
         for part in torch.split(x.flatten(0, -2), max(1, _AT_ONCE // self.gate.out_features)):
