@@ -176,8 +176,9 @@ class ResidualUNet(nn.Module):
 def folded(network: nn.Module) -> nn.Module:
     """A copy for reading alone, in evaluation mode and without gradients: the same numbers within rounding, sooner.
 
-    Every batch norm that follows a convolution is made part of it, slopes become constants, and kernels that enlarge are
-    made once. On a CPU the channels of a voxel lie side by side. `DiffusionUNet`, whose norms stand before, is merely copied.
+    Every batch norm that follows a convolution is made part of it, slopes become constants, and kernels that enlarge
+    are made once. On a CPU the channels of a voxel lie side by side. `DiffusionUNet`, whose norms stand before, is
+    merely copied.
     """
     network = copy.deepcopy(network).eval().requires_grad_(False)
     for part in list(network.modules()):
