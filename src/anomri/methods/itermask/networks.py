@@ -24,6 +24,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 __all__ = ["DiffusionUNet", "ResidualUNet", "folded"]
 
+# Planes that a convolution into one channel takes at a time, so that they stay in the processor's cache.
 _PLANES = 4
 
 
@@ -53,7 +54,6 @@ def _into_one(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     total = x.new_zeros(len(x), *(side + 2 for side in x.shape[2:]))
     rows = weight.reshape(channels, 27).T.contiguous()
     for sample, voxels in enumerate(x.permute(0, 2, 3, 4, 1)):
-        # A few planes at a time stay in the processor's cache.
         for first in range(0, len(voxels), _PLANES):
             planes = voxels[first : first + _PLANES]
             parts = (rows @ planes.reshape(-1, channels).T).view(27, *planes.shape[:3])
