@@ -25,7 +25,7 @@ from anomri.scope import first_look
 from anomri.simulate import lesion
 
 PANEL = 190
-TITLES = ("slice", "surprisal, nats", "healed", "perceptual difference", "fused, spreads of the normals")
+TITLES = ("slice", "surprisal, nats", "healed", "perceptual difference", "fused, in spreads", "published union")
 SOURCE = "OpenNeuro ds002748 (CC0), {name}; above as it is, below with a simulated lesion of 5 ml"
 
 
@@ -60,14 +60,16 @@ def page(method: Tokens, prepared: Prepared, seed: int) -> Image.Image:
     )
     assert made.core is not None
     z = int(np.argmax(made.core.sum(axis=(0, 1))))
+    union = Tokens.restore(method._config.model_copy(update={"fused": "union"}), method.state())
     rows = []
     for each in (prepared, replace(prepared, scan=made.scan)):
-        reading = method.examine(each, seed=0)
-        rows.append((each.scan.voxels, reading))
+        marked = union.examine(each, seed=0).map
+        assert marked is not None
+        rows.append((each.scan.voxels, method.examine(each, seed=0), marked))
     return sheet(rows, z, SOURCE.format(name=prepared.scan.scan_id))
 
 
-def sheet(rows: list[tuple[np.ndarray, Reading]], z: int, caption: str) -> Image.Image:
+def sheet(rows: list[tuple[np.ndarray, Reading, np.ndarray]], z: int, caption: str) -> Image.Image:
     """Panels in common grey values and colours, with titles above and the source below."""
     font = ImageFont.load_default(13)
     bright = float(np.percentile(rows[0][0][rows[0][0] > 0], 99.5))
@@ -78,7 +80,7 @@ def sheet(rows: list[tuple[np.ndarray, Reading]], z: int, caption: str) -> Image
     draw = ImageDraw.Draw(out)
     for number, title in enumerate(TITLES):
         draw.text((number * PANEL + 6, 5), title, fill=(220, 220, 220), font=font)
-    for row, (voxels, reading) in enumerate(rows):
+    for row, (voxels, reading, marked) in enumerate(rows):
         assert reading.expected is not None
         assert reading.map is not None
         tiles = (
@@ -87,6 +89,7 @@ def sheet(rows: list[tuple[np.ndarray, Reading]], z: int, caption: str) -> Image
             grey_of(reading.expected[:, :, z] / bright),
             heat_of(reading.maps["healing"][:, :, z] / tops["healing"]),
             heat_of(reading.map[:, :, z] / 6.0),
+            heat_of(marked[:, :, z]),
         )
         for number, tile in enumerate(tiles):
             panel = Image.fromarray(np.rot90(tile)).resize((PANEL - 6, PANEL - 6), Image.Resampling.BICUBIC)

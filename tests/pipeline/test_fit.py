@@ -351,6 +351,13 @@ def test_settings_are_read_by_the_method_s_own_config():
     assert specs[1].config.least_normals == 7
 
 
+def test_what_a_model_does_not_keep_can_be_set():
+    settings = {"perceptual_file": "lpips.safetensors", "perceptual_sha256": "ab"}
+    specs, _ = branch_specs(["tokens"], ["tokens-tiny"], settings)
+    assert specs[0].config.perceptual_file == Path("lpips.safetensors")
+    assert "lpips.safetensors" not in specs[0].config.model_dump_json()
+
+
 def test_a_recipe_takes_the_place_of_the_presets_own():
     for name in ("brain-any", "pelvis-t2"):
         specs, recipe = branch_specs(["zatlas", "iqm1c"], ["zatlas-slices", None], {}, recipe=name)

@@ -56,7 +56,8 @@ def branch_specs(
     known: list[str] = []
     for method, preset in zip(methods, presets, strict=True):
         name, found = load_preset(method, preset)
-        values: dict[str, Any] = found.config.model_dump()
+        # Not as a dump, which leaves out what a model does not keep.
+        values: dict[str, Any] = dict(found.config)
         known += [f"{method}.{field}" for field in values]
         for key, value in settings.items():
             owner, _, field = key.rpartition(".")

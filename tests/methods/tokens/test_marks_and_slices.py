@@ -175,8 +175,11 @@ def test_weights_from_a_file_are_read_by_their_digest(tmp_path) -> None:
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in read.state_dict().items())
     image = torch.zeros(1, 1, 32, 32)
     assert [f.shape[1] for f in read.features(image)] == [64, 128, 256, 512, 512]
+    assert torch.equal(read_lpips(path, digest.upper()).factors[0], network.factors[0])
     with pytest.raises(ModelError, match="not the one"):
         read_lpips(path, "0" * 64)
+    with pytest.raises(ModelError, match="digest alone"):
+        read_lpips(None, digest)
     with pytest.raises(ModelError, match="cannot be read"):
         read_lpips(tmp_path / "none", digest)
     path.write_bytes(b"nothing")
@@ -187,13 +190,18 @@ def test_weights_from_a_file_are_read_by_their_digest(tmp_path) -> None:
 def test_settings_that_make_no_sense_are_refused() -> None:
     bad = [
         ({"patch": 6}, "power of two"),
-        ({"image": (30, 32)}, "multiple of the patch"),
+        ({"image": (30, 32)}, "not a multiple of 8"),
+        ({"image": (36, 44)}, "not a multiple of 8"),
+        ({"patterns": ()}, "checkerboards"),
+        ({"patterns": (0,)}, "checkerboards"),
+        ({"surprisal": "monte-carlo", "passes": 3}, "never hidden"),
+        ({"score": "sum"}, "needs the union"),
         ({"second_width": 24, "second_heads": 8}, "multiple of its heads"),
         ({"stem": 20}, "stem"),
         ({"groups": 4, "sets": 3}, "different sets"),
         ({"pool": 2}, "odd"),
         ({"healing": False, "backflow": True}, "needs healing"),
-        ({"perceptual_sha256": "ab"}, "come together"),
+        ({"perceptual_file": "lpips.safetensors"}, "needs its SHA-256"),
     ]
     for changes, message in bad:
         with pytest.raises(ValueError, match=message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -9,19 +10,26 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from scipy import ndimage
 
 from anomri.core.prepared import Prepared
 from anomri.errors import CalibrationError, ModelError
 from anomri.methods import METHODS
-from anomri.methods.tokens import PRESETS, Tokens, TokensConfig, scoring
+from anomri.methods import tokens as tokens_module
+from anomri.methods.tokens import PRESETS, Cuts, Raw, Tokens, TokensConfig, scoring
 from anomri.methods.tokens.fitting import Course, fit_features, fit_tokenizer, fit_transformer
+from anomri.methods.tokens.perceptual import Lpips
 from anomri.methods.tokens.scoring import Networks, read_slices
 from anomri.methods.tokens.slices import Slices, Slicing
+from anomri.methods.tokens.transformer import TokenTransformer
 from anomri.training.fabric import make_fabric
+from anomri.training.seeding import seeded_torch
 from synthetic import prepared_population, with_lesion
 
 TINY = PRESETS["tokens-tiny"].config
@@ -207,9 +215,113 @@ def test_the_autoregressive_variant_finds_a_lesion_and_comes_back_from_its_state
 
 
 def test_the_clamped_score_counts_surprising_tokens_alone() -> None:
-    reading = fitted(quick(score="clamped", cut_surprisal=3.0)).examine(OTHERS[0], seed=0)
-    nats = reading.maps["surprisal"][OTHERS[0].region.mask].astype(np.float64)
-    assert reading.score == pytest.approx(nats[nats > 3.0].sum() / nats.size)
+    method = fitted(quick(score="clamped", cut_surprisal=3.0))
+    networks, slicing = method._fitted()
+    levels = slicing.levels(OTHERS[0])
+    tokens = read_slices(networks, slicing.cut(OTHERS[0], levels), method._config, seed=0).surprisal
+    patch, region = slicing.patch, OTHERS[0].region.mask
+    # The slices are as large as the grid, so that every voxel has its token.
+    nats = np.array([tokens[levels.index(z), x // patch, y // patch] for x, y, z in np.argwhere(region)], dtype=float)
+    assert method.examine(OTHERS[0], seed=0).score == pytest.approx(nats[nats > 3.0].sum() / nats.size)
+
+
+def test_a_single_surprising_token_counts_whole_though_its_map_is_drawn_to_its_neighbours() -> None:
+    slicing = Slicing.of(tiny(), PEOPLE[0].scan.geometry.shape)
+    tokens = np.full((1, *slicing.grid), 2.0, dtype=np.float32)
+    tokens[0, 3, 4] = 8.25
+    assert (slicing.repeated(tokens) > 8.0).sum() == slicing.patch**2
+    assert not (slicing.upsampled(tokens) > 8.0).any()
+
+
+# Maps, by hand
+
+
+def by_hand(person: Prepared, **changes: object) -> tuple[Tokens, Raw]:
+    """A method whose spreads are 0 ± 1 and whose cuts are 4 nats, 3 spreads, 0.5; and flat maps below all of them."""
+    method = Tokens(tiny(pool=1, smallest_px=1, **changes))
+    shape = person.scan.geometry.shape
+    flat = (np.zeros(shape, np.float32), np.ones(shape, np.float32))
+    method._slicing = Slicing.of(method._config, shape)
+    method._networks = Networks(None, None, None)  # type: ignore[arg-type]  # no map of these is computed
+    method._spread = {"surprisal": flat, "perceptual": flat}
+    method._cuts = Cuts(4.0, 4.0, 3.0, 0.5)
+    low = np.full(shape, 0.25, np.float32)
+    return method, Raw(low, low.copy(), low.copy(), low)
+
+
+def three_places(person: Prepared) -> list[tuple[int, int, int]]:
+    # Apart from one another and within.
+    places = np.argwhere(ndimage.binary_erosion(person.region.mask, iterations=4))
+    chosen = [tuple(int(n) for n in places[k]) for k in (0, len(places) // 2, len(places) - 1)]
+    return [(x, y, z) for x, y, z in chosen]
+
+
+def test_the_union_marks_what_is_surprising_or_looks_different_and_stands_out() -> None:
+    person = OTHERS[0]
+    surprising, both, common = three_places(person)
+    method, raw = by_hand(person, fused="union")
+    assert raw.perceptual is not None
+    raw.surprisal[surprising] = 4.5
+    raw.perceptual[both] = 3.5
+    # Looks different, as normals do there: 1 is above the cut of the map, below that of its spreads.
+    raw.perceptual[common] = 1.0
+    marked = method._reading(person, raw).map
+    assert marked is not None
+    assert {tuple(place) for place in np.argwhere(marked == 1.0)} == {surprising, both}
+
+
+def test_the_union_leaves_out_what_stands_out_but_hardly_differs() -> None:
+    person = OTHERS[0]
+    place = three_places(person)[0]
+    method, raw = by_hand(person, fused="union")
+    method._spread["perceptual"] = (np.zeros_like(raw.tokens), np.full_like(raw.tokens, 0.1))
+    assert raw.perceptual is not None
+    raw.perceptual[:] = 0.0
+    raw.perceptual[place] = 0.4  # four spreads, below 0.5
+    assert not (method._reading(person, raw).map == 1.0).any()
+    raw.perceptual[place] = 0.6
+    assert (method._reading(person, raw).map == 1.0).sum() == 1
+
+
+@pytest.mark.parametrize("difference", [0.4, 0.6])
+def test_backflow_marks_what_healing_the_masked_tokens_once_more_changes(
+    difference: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = OTHERS[0]
+    x, y, z = three_places(person)[0]
+    method, raw = by_hand(person, fused="union", backflow=True)
+    image, healed = method._fitted()[1].image, []
+
+    def inpainted(*given: Any) -> np.ndarray:
+        healed.append(given[2])
+        return np.full((len(given[2]), *image), difference, np.float32)
+
+    monkeypatch.setattr(tokens_module, "inpainted_difference", inpainted)
+    assert raw.perceptual is not None
+    raw.perceptual[x, y, z] = 3.5
+    marked = method._reading(person, raw).map == 1.0
+    # One token of one slice is healed, and the cut is that of the perceptual map, 0.5.
+    assert [touched.sum() for touched in healed] == [1]
+    changed = person.region.mask[:, :, z].sum() if difference > 0.5 else 1
+    assert marked.sum() == marked[:, :, z].sum() == changed
+
+
+def test_the_continuous_map_is_the_mean_of_both_in_spreads() -> None:
+    person = OTHERS[0]
+    place = three_places(person)[0]
+    method, raw = by_hand(person)
+    method._spread = {
+        "surprisal": (np.full_like(raw.tokens, 1.0), np.full_like(raw.tokens, 2.0)),
+        "perceptual": (np.full_like(raw.tokens, 0.5), np.full_like(raw.tokens, 0.1)),
+    }
+    raw.surprisal[place] = 7.0
+    assert raw.perceptual is not None
+    raw.perceptual[place] = 0.9
+    found = method._reading(person, raw).map
+    assert found is not None
+    assert found[place] == pytest.approx(((7.0 - 1.0) / 2.0 + (0.9 - 0.5) / 0.1) / 2.0, rel=1e-5)
+    other = three_places(person)[1]
+    assert found[other] == pytest.approx(((0.25 - 1.0) / 2.0 + (0.25 - 0.5) / 0.1) / 2.0, rel=1e-5)
 
 
 def test_the_published_sum_counts_marked_voxels() -> None:
@@ -219,6 +331,21 @@ def test_the_published_sum_counts_marked_voxels() -> None:
 
 
 # State
+
+
+def test_a_model_with_weights_of_a_file_keeps_them_and_not_where_the_file_lay(tmp_path: Path) -> None:
+    path = tmp_path / "lpips.safetensors"
+    with seeded_torch(0, 0):
+        save_file(Lpips().state_dict(), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    method = fitted(quick(perceptual_file=path, perceptual_sha256=digest))
+    path.unlink()
+    kept = TokensConfig.model_validate_json(method._config.model_dump_json())
+    assert str(tmp_path) not in method._config.model_dump_json()
+    restored = Tokens.restore(kept, method.state())
+    assert restored.examine(OTHERS[0], seed=0).score == method.examine(OTHERS[0], seed=0).score
+    with pytest.raises(ModelError, match="digest alone"):
+        fitted(kept)
 
 
 def test_the_state_of_other_settings_is_refused(method: Tokens) -> None:
@@ -266,14 +393,20 @@ def test_a_published_size_is_built_takes_a_step_and_scores(name: str) -> None:
     config = PRESETS[name].config
     assert isinstance(config, TokensConfig)
     config = config.model_copy(
-        update={"feature_epochs": 1, "first_epochs": 1, "second_epochs": 1, "first_batch": 2, "second_batch": 2}
-    )
+        update={
+            "feature_epochs": 1, "first_epochs": 1, "second_epochs": 1, "first_batch": 2, "second_batch": 2,
+            "warm_up": 0.0,
+        }
+    )  # fmt: skip
     rng = np.random.default_rng(0)
     slices = Slices(rng.normal(size=(2, 1, 256, 256)).astype(np.float32), np.float32([0.4, 0.6]))
     course = Course(0, make_fabric("cpu"), None, {})
     features, _ = fit_features(slices, config, course)
     tokenizer, first = fit_tokenizer(slices, slices, features, config, course)
     transformer, second = fit_transformer(slices, slices, tokenizer, config, course)
+    with seeded_torch(course.seed, 3):
+        before = TokenTransformer(config.transformer((256, 256))).state_dict()
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in transformer.state_dict().items())
     assert all(np.isfinite(curve).all() for t in (first, second) for curve in t.curves.values())
     one = Slices(slices.pixels[:1], slices.positions[:1])
     maps = read_slices(Networks(features, tokenizer, transformer), one, config, seed=0)

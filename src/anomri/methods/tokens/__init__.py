@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -60,23 +60,35 @@ class Raw:
 
     Parameters
     ----------
+    tokens : (X, Y, Z) nats, each token's over all its pixels.
     surprisal : (X, Y, Z) nats, between the centres of tokens bilinear.
     perceptual, healed : (X, Y, Z); `healed` in standardised intensities. None without healing.
     """
 
+    tokens: FloatMap
     surprisal: FloatMap
     perceptual: FloatMap | None
     healed: FloatMap | None
 
 
+class Cuts(NamedTuple):
+    """What a token and the surprisal (nats), and the perceptual map (spreads, its own units), must exceed."""
+
+    tokens: float
+    surprisal: float
+    z: float
+    perceptual: float
+
+
 class Tokens:
     """The method; see `anomri.methods.method.Method`.
 
-    A reading depends on the scan alone, and on the seed only with the published Monte Carlo. It is the same for any
-    number of slices a pass and of threads within 1e-4 of the map's largest value.
+    A reading depends on the scan alone, and on the seed only with the published Monte Carlo. For any number of slices a
+    pass and of threads the surprisal is the same within 1e-4 of its largest value; so is the perceptual map but for
+    tokens whose healing hangs on two equal confidences, see `read_slices`.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     config_type: ClassVar[type[Config]] = TokensConfig
     localises: ClassVar[bool] = True
 
@@ -87,8 +99,7 @@ class Tokens:
         self._slicing: Slicing | None = None
         self._networks: Networks | None = None
         self._spread: dict[str, tuple[FloatMap, FloatMap]] = {}
-        # Of the union: nats, spreads of the pooled perceptual map, and that map's own units.
-        self._cuts = (np.inf, np.inf, np.inf)
+        self._cuts = Cuts(np.inf, np.inf, np.inf, np.inf)
 
     # Fit
 
@@ -124,20 +135,23 @@ class Tokens:
         )
 
     def _measure(self, held_out: Sequence[Prepared], raw: Sequence[Raw]) -> None:
-        """Usual size of both maps at every position, and the cuts of the union, from scans that trained no weight."""
+        """Usual size of both maps at every position, and the cuts, from scans that trained no weight."""
         config, sigma = self._config, self._config.spread_sigma_voxels
         regions = [each.region.mask for each in held_out]
         nats = [r.surprisal for r in raw]
         self._spread = {"surprisal": position_wise_spread(nats, regions, sigma_voxels=sigma)}
-        cuts = [_or_quantile(config.cut_surprisal, nats, regions, config.cut_quantile), np.inf, np.inf]
+        tokens = _or_quantile(config.cut_surprisal, [r.tokens for r in raw], regions, config.cut_quantile)
+        surprisal = _or_quantile(config.cut_surprisal, nats, regions, config.cut_quantile)
+        self._cuts = Cuts(tokens, surprisal, np.inf, np.inf)
         if config.healing:
             maps = [r.perceptual for r in raw if r.perceptual is not None]
             smooth = [pooled(values, config.pool) for values in maps]
             self._spread["perceptual"] = position_wise_spread(smooth, regions, sigma_voxels=sigma)
             z = [self._z("perceptual", values) for values in smooth]
-            cuts[1] = _or_quantile(config.cut_z, z, regions, config.cut_quantile)
-            cuts[2] = _or_quantile(config.cut_perceptual, maps, regions, config.cut_quantile)
-        self._cuts = (cuts[0], cuts[1], cuts[2])
+            self._cuts = self._cuts._replace(
+                z=_or_quantile(config.cut_z, z, regions, config.cut_quantile),
+                perceptual=_or_quantile(config.cut_perceptual, maps, regions, config.cut_quantile),
+            )
 
     # Examine
 
@@ -156,7 +170,7 @@ class Tokens:
         fused = self._union(raw, prepared) if config.fused == "union" else self._continuous(raw)
         nan = np.float32(np.nan)
         return Reading(
-            self._score(fused[region], raw.surprisal[region]),
+            self._score(fused[region], raw.tokens[region]),
             map=np.where(region, fused, nan).astype(np.float32),
             map_scale="z" if config.fused == "continuous" else "raw",
             expected=None if raw.healed is None else slicing.in_intensities(raw.healed, prepared),
@@ -169,9 +183,9 @@ class Tokens:
         for network in networks:
             network.to(device)
 
-    def _score(self, inside: FloatMap, nats: FloatMap) -> float:
+    def _score(self, inside: FloatMap, tokens: FloatMap) -> float:
         if self._config.score == "clamped":
-            return float(np.where(nats > self._cuts[0], nats, 0.0).mean(dtype=np.float64))
+            return float(np.where(tokens > self._cuts.tokens, tokens, 0.0).mean(dtype=np.float64))
         if self._config.score == "top":
             return mean_of_top_fraction(inside, self._config.top_fraction)
         if self._config.score == "area":
@@ -187,14 +201,14 @@ class Tokens:
 
     def _union(self, raw: Raw, prepared: Prepared) -> FloatMap:
         """1 where a map exceeds its cut: surprisal, the perceptual map under its mask, or that of the inpainting."""
-        config, (nats, cut_z, cut) = self._config, self._cuts
-        marked = raw.surprisal > nats
+        config, cuts = self._config, self._cuts
+        marked = raw.surprisal > cuts.surprisal
         if raw.perceptual is not None:
-            mask = dilated(self._z("perceptual", pooled(raw.perceptual, config.pool)) > cut_z, config.dilation_px)
+            mask = dilated(self._z("perceptual", pooled(raw.perceptual, config.pool)) > cuts.z, config.dilation_px)
             mask = large_parts(mask, config.smallest_px)
-            marked = marked | (mask & (raw.perceptual > cut))
+            marked = marked | (mask & (raw.perceptual > cuts.perceptual))
             if config.backflow:
-                marked = marked | (self._inpainted(mask, prepared) > cut)
+                marked = marked | (self._inpainted(mask, prepared) > cuts.perceptual)
         return eroded_edge(marked, config.edge_erosion).astype(np.float32)
 
     def _inpainted(self, mask: Mask, prepared: Prepared) -> FloatMap:
@@ -212,6 +226,7 @@ class Tokens:
         levels = slicing.levels(prepared)
         read = read_slices(networks, slicing.cut(prepared, levels), self._config, seed=seed)
         return Raw(
+            slicing.stacked(slicing.repeated(read.surprisal), levels),
             slicing.stacked(slicing.upsampled(read.surprisal), levels),
             None if read.difference is None else slicing.stacked(read.difference, levels),
             None if read.healed is None else slicing.stacked(read.healed, levels),
@@ -267,11 +282,11 @@ class Tokens:
         try:
             x, y, z = (int(n) for n in state["shape"])
             method._slicing = slicing = Slicing.of(own, (x, y, z))
-            first, second, third = (float(c) for c in state["cuts"])
-            method._cuts = (first, second, third)
+            tokens, surprisal, z_cut, perceptual = (float(c) for c in state["cuts"])
+            method._cuts = Cuts(tokens, surprisal, z_cut, perceptual)
             kind = OrderedTransformer if own.surprisal == "autoregressive" else TokenTransformer
             method._networks = networks = Networks(
-                Denoiser(own.feature_width) if own.perceptual_file is None else Lpips(),
+                Lpips() if own.perceptual_sha256 else Denoiser(own.feature_width),
                 Tokenizer(own.tokenizer(slicing.image)),
                 kind(own.transformer(slicing.image)),
             )
@@ -314,11 +329,12 @@ def _or_quantile(given: float | None, maps: Sequence[FloatMap], regions: Sequenc
 
 # Presets
 
-_BRAIN = TokensConfig(cut_surprisal=5.0, cut_z=6.0, cut_perceptual=0.6)
+# The published cut of the perceptual map, 0.6, belongs to LPIPS: differences of the features learnt here are smaller.
+_BRAIN = TokensConfig(cut_surprisal=5.0, cut_z=6.0)
 _PELVIS = TokensConfig(
     codes=192, perceptual_weight=0.9, first_batch=128, first_rate=1e-4, second_batch=128, second_rate=1e-4, groups=10,
     sets=1, passes=50, rate=0.9, patterns=(2,), reference="input", pool=15, cut_surprisal=8.0, cut_z=2.0,
-    cut_perceptual=0.6, dilation_px=3,
+    dilation_px=3,
 )  # fmt: skip
 _SMALL = TokensConfig(
     image=None, patch=4, width=64, depth=2, heads=2, hidden=128, codes=128, stem=64, dropout=0.0, neighbours=1,
@@ -348,6 +364,6 @@ PRESETS: dict[str, Preset] = {
     "tokens-autoregressive": Preset(_ORDERED, "brain-t1", "2.5D at 2 mm, tokens predicted in eight orderings"),
     "tokens-brain": Preset(_BRAIN, "autoencoder-published", "the published brain's sizes at 1 mm; needs a GPU"),
     "tokens-pelvis": Preset(_PELVIS, "pelvis-t2", "the published pelvis's sizes at 1.5 mm; needs a GPU"),
-    "tokens-slices": Preset(_SLICES, "slices-2d", "of single slices; not measured"),
+    "tokens-slices": Preset(_SLICES, "slices-2d", "single slices of 128²"),
     "tokens-tiny": Preset(_TINY, "brain-t1", "for tests: seconds"),
 }

@@ -13,11 +13,16 @@ from anomri.methods.tokens.surprisal import slopes
 from anomri.methods.tokens.tokenizer import TokenizerShape
 from anomri.methods.tokens.transformer import TransformerShape
 
-__all__ = ["TokensConfig"]
+__all__ = ["SMALLEST_STEP", "TokensConfig"]
+
+# The denoiser halves a slice three times.
+SMALLEST_STEP = 8
+# Largest probability that random masks never hide a given token, whose surprisal would then be unknown.
+_NEVER_HIDDEN = 1e-9
 
 
 class TokensConfig(Config):
-    """Settings of `Tokens`; the defaults are the published ones of the brain, but for the surprisal's estimator.
+    """Settings of `Tokens`; sizes and trainings default to the published ones of the brain, scoring to anomri's own.
 
     Parameters
     ----------
@@ -29,7 +34,8 @@ class TokensConfig(Config):
     decay : of the codebooks' moving averages.
     perceptual_weight, commitment : weights in the tokenizer's loss beside the absolute error.
     orthogonality : how far each update turns the codes apart; see `turned_apart`.
-    perceptual_file, perceptual_sha256 : VGG-16 with LPIPS weights; the features learnt on the normals where None.
+    perceptual_file, perceptual_sha256 : VGG-16 with LPIPS weights, and their digest, which alone a model keeps beside
+        the weights; the features learnt on the normals where there is none.
     feature_width, feature_epochs : of the network those features come from.
     first_epochs, first_batch, first_rate : of the tokenizer's training.
     second_width, second_depth, second_heads, second_hidden : of the transformer.
@@ -64,8 +70,8 @@ class TokensConfig(Config):
         `cut_perceptual` joins the union.
     edge_erosion : most erosions of the union, at the corners of a slice; none near its centre.
     score : ``top`` mean of the largest `top_fraction` of the map; ``area`` mean of the map over the examined region;
-        ``sum`` over it, the published one, which grows with the size of the head; ``clamped`` mean of the surprisal
-        where it exceeds `cut_surprisal`, 0 elsewhere (Marimont and Tarroni).
+        ``sum`` over it of the union, the published one, which grows with the size of the head; ``clamped`` mean over
+        the region of the surprisal of tokens, 0 where it is at most `cut_surprisal` (after Marimont and Tarroni).
     top_fraction : see above.
     least_normals : fewer are refused.
     """
@@ -89,7 +95,8 @@ class TokensConfig(Config):
     perceptual_weight: float = Field(default=0.5, ge=0.0)
     commitment: float = Field(default=0.125, ge=0.0)
     orthogonality: float = Field(default=0.05, ge=0.0)
-    perceptual_file: Path | None = None
+    # Where the file lay is nothing a model or a resumed fit has to know.
+    perceptual_file: Path | None = Field(default=None, exclude=True)
     perceptual_sha256: str = ""
     feature_width: int = Field(default=16, ge=1)
     feature_epochs: int = Field(default=10, ge=1)
@@ -142,8 +149,11 @@ class TokensConfig(Config):
     def _sizes_fit(self) -> TokensConfig:
         if self.patch & (self.patch - 1):
             raise ValueError(f"patch {self.patch} is not a power of two")
-        if self.image is not None and any(n % self.patch or n < self.patch for n in self.image):
-            raise ValueError(f"image {self.image}: a side is not a multiple of the patch")
+        if not self.patterns or min(self.patterns) < 1:
+            raise ValueError(f"patterns {self.patterns}: sides of one or more checkerboards, each 1 or more")
+        step = max(self.patch, SMALLEST_STEP)
+        if self.image is not None and any(n % step or n < step for n in self.image):
+            raise ValueError(f"image {self.image}: a side is not a multiple of {step}")
         if self.width % self.heads or self.second_width % (4 * self.second_heads):
             raise ValueError("a width is not a multiple of its heads (the transformer's of four times as many)")
         if self.stem % max(8, self.patch):
@@ -154,8 +164,12 @@ class TokensConfig(Config):
             raise ValueError("pool and dilation_px are odd")
         if self.backflow and not self.healing:
             raise ValueError("backflow needs healing")
-        if bool(self.perceptual_sha256) != (self.perceptual_file is not None):
-            raise ValueError("a perceptual file and its SHA-256 come together")
+        if self.score == "sum" and self.fused != "union":
+            raise ValueError("a sum needs the union")
+        if self.surprisal == "monte-carlo" and (1.0 - self.rate) ** self.passes > _NEVER_HIDDEN:
+            raise ValueError(f"{self.passes} passes at a rate of {self.rate} would leave tokens that are never hidden")
+        if self.perceptual_file is not None and not self.perceptual_sha256:
+            raise ValueError("a perceptual file needs its SHA-256")
         return self
 
     def tokenizer(self, image: tuple[int, int]) -> TokenizerShape:

@@ -54,7 +54,7 @@ class Course:
 
 def fit_features(trained: Slices, config: TokensConfig, course: Course) -> tuple[Perceptual, Training | None]:
     """The network behind the perceptual map, frozen: learnt here, or read from the file the settings name."""
-    if config.perceptual_file is not None:
+    if config.perceptual_sha256:
         return read_lpips(config.perceptual_file, config.perceptual_sha256), None
     with seeded_torch(course.seed, 1):
         network = Denoiser(config.feature_width)
@@ -188,10 +188,14 @@ def fit_transformer(
         fabric=course.fabric,
         resume=course.folder("transformer"),
         validate=lambda module: held_out_loss(module, loss, checked),
-        decay=lambda progress: min(1.0, progress / max(config.warm_up, 1e-9)) * cosine_decay(progress),
+        decay=lambda progress: _warmed(progress, config.warm_up) * cosine_decay(progress),
         settings=course.settings,
     )
     return network.requires_grad_(False).eval(), training
+
+
+def _warmed(progress: float, share: float) -> float:
+    return min(1.0, progress / share) if share else 1.0
 
 
 def masked_cross_entropy(module: nn.Module, batch: Batch, hidden: int, weight: float, smoothing: float) -> Tensor:
@@ -254,13 +258,13 @@ def _decayed(network: nn.Module, weights: Iterable[nn.Parameter]) -> list[dict[s
 
 
 def _batches(count: int, size: int, every: int, make: Callable[[NDArray[np.intp], int, int], Batch]) -> Batches:
-    """Of `count` samples a different one in `every` each epoch."""
-    visited = count // every if every > 1 else count
+    """Of `count` samples a different one in `every` each epoch; in time each has its turn."""
+    visited = max(1, count // every)
 
     def chosen(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
-        return make((indices * every + epoch % every) % count, seed, epoch)
+        return make((indices * every + epoch) % count, seed, epoch)
 
-    return Batches(max(1, visited), size, chosen if every > 1 else make)
+    return Batches(visited, size, chosen if every > 1 else make)
 
 
 def _parts(arrays: Sequence[NDArray[np.float32]], size: int) -> list[Batch]:

@@ -121,20 +121,26 @@ class Lpips(Perceptual):
         return list(self.factors)
 
 
-def read_lpips(path: Path, sha256: str) -> Lpips:
+def read_lpips(path: Path | None, sha256: str) -> Lpips:
     """VGG-16 and LPIPS weights from a safetensors file with the names of `Lpips.state_dict`.
 
     Raises
     ------
-    ModelError : the file is missing, has another digest, or does not hold these weights.
+    ModelError : the file is not named or missing, has another digest, or does not hold these weights.
     """
+    if path is None:
+        raise ModelError(
+            "the settings name perceptual weights by their digest alone",
+            remedy="Give their file as perceptual_file.",
+            code="perceptual",
+        )
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(
             "the file of perceptual weights cannot be read", remedy="Give its path, or none.", code="perceptual"
         ) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(content).hexdigest() != sha256.lower():
         raise ModelError(
             "the file of perceptual weights is not the one the settings name",
             remedy="Give the file whose SHA-256 stands in perceptual_sha256.",
@@ -146,7 +152,9 @@ def read_lpips(path: Path, sha256: str) -> Lpips:
         network.load_state_dict(dict(weights))
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(
-            "the file does not hold VGG-16 with LPIPS weights", remedy="See the page of the method.", code="perceptual"
+            "the file does not hold VGG-16 with LPIPS weights",
+            remedy="Make it as docs/methods/tokens.md says.",
+            code="perceptual",
         ) from error
     network.requires_grad_(False)
     return network.eval()

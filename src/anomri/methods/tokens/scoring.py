@@ -69,7 +69,8 @@ class Maps:
 def read_slices(networks: Networks, slices: Slices, config: TokensConfig, *, seed: int) -> Maps:
     """Both maps of slices; the seed counts for the published Monte Carlo alone.
 
-    Slices do not see one another: the maps are the same within rounding however many are read at once.
+    Slices do not see one another. However many are read at once, the surprisal is the same within rounding; where two
+    codes or two confidences are as good as equal, rounding decides which one heals, and a healed token may differ.
     """
     grid = networks.tokenizer.shape.grid
     masks = _masks(grid, config, seed)

@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from anomri.core.prepared import Prepared
-from anomri.methods.tokens.config import TokensConfig
+from anomri.methods.tokens.config import SMALLEST_STEP, TokensConfig
 from anomri.training.placing import place_centred
 
 __all__ = ["Slices", "Slicing"]
 
 FloatMap = NDArray[np.float32]
-
-# The denoiser halves a slice three times.
-_LEAST_STEP = 8
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,7 +64,7 @@ class Slicing:
     @classmethod
     def of(cls, config: TokensConfig, shape: tuple[int, int, int]) -> Slicing:
         """The slicing that settings ask for."""
-        step = max(config.patch, _LEAST_STEP)
+        step = max(config.patch, SMALLEST_STEP)
         x, y = (-(-n // step) * step for n in shape[:2])
         image = (x, y) if config.image is None else config.image
         return cls(shape, image, config.patch, config.neighbours, config.window)
@@ -121,6 +118,10 @@ class Slicing:
         rows, columns = self.grid
         tokens = np.any(padded.reshape(-1, rows, self.patch, columns, self.patch), axis=(2, 4))
         return np.asarray(tokens.reshape(len(levels), -1))
+
+    def repeated(self, tokens: FloatMap) -> FloatMap:
+        """(n, R, C) → (n, H, W), each token over all its pixels."""
+        return tokens.repeat(self.patch, axis=1).repeat(self.patch, axis=2)
 
     def upsampled(self, tokens: FloatMap) -> FloatMap:
         """(n, R, C) → (n, H, W), bilinear."""

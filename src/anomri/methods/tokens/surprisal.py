@@ -93,15 +93,16 @@ def masked_surprisal(
     """
     device = first.device
     masks = masks.to(device)
-    total = torch.zeros(first.shape, dtype=torch.float64, device=device)
+    nll = []
     slices = torch.arange(len(first), device=device).repeat_interleave(len(masks))
     chosen = torch.arange(len(masks), device=device).repeat(len(first))
     for start in range(0, len(slices), rows_at_once):
         rows = slices[start : start + rows_at_once]
         true, mask = first[rows], masks[chosen[start : start + rows_at_once]]
         logits = predict(true.masked_fill(mask, hidden), torch.full_like(true, hidden), 0, rows)
-        nll = functional.cross_entropy(logits.float().transpose(1, 2), true, reduction="none")
-        total.index_add_(0, rows, torch.where(mask, nll, 0.0).double())
+        every = functional.cross_entropy(logits.float().transpose(1, 2), true, reduction="none")
+        nll.append(torch.where(mask, every, 0.0))
+    total = torch.cat(nll).view(len(first), len(masks), -1).sum(dim=1, dtype=torch.float64)
     count = masks.sum(dim=0)
     return torch.where(count > 0, total / count, torch.nan).float(), count
 
