@@ -357,3 +357,8 @@ def test_each_training_takes_each_so_many_th_slice_and_sees_all_in_the_end(hande
             numbers += (batch[1] if stage == 2 else batch[0].mean(dim=(1, 2, 3))).tolist()
     np.testing.assert_allclose(sorted(set(np.round(numbers, 4))), np.arange(11) / 10, atol=1e-4)
     assert 7 * 2 <= len(numbers) <= 7 * 3
+
+
+def test_the_rate_rises_in_the_share_that_is_asked_for_and_at_once_without_one() -> None:
+    assert [fitting._warmed(done, 0.08) for done in (0.0, 0.04, 0.08, 0.5)] == pytest.approx([0.0, 0.5, 1.0, 1.0])
+    assert fitting._warmed(0.0, 0.0) == 1.0
