@@ -1,16 +1,16 @@
 """Does the fast way to a score find what the published way finds? Both, with the same weights, on the same scans.
 
-    python benchmarks/fast_against_published.py METHOD PROTOCOL SCANS WORK OUT.csv [--seed 0] [--device auto]
+    python benchmarks/fast_against_published.py METHOD PROTOCOL SCANS WORK OUT.csv [--preset P] [--seed 0]
 
-METHOD is ``tokens`` or ``itermask``, in its small preset; SCANS holds site A; WORK is the ``--work`` of an `anomri
-benchmark PROTOCOL` that has trained the method: its folds are used as they are. The published way takes a pass at every
-step of IterMask's phase A; of the tokens it takes 100 random masks, the published number of healing steps, and the
-mirror image. What the maps are measured against in normals (γ, and the spread of the tokens' maps) was measured the
-fast way and serves both, which can only favour the fast one.
+METHOD is ``tokens`` or ``itermask``, in its small preset unless another is named; SCANS holds the protocol's scans;
+WORK is the ``--work`` of an `anomri benchmark PROTOCOL` that has trained the method: its folds are used as they are.
+The published way takes a pass at every step of IterMask's phase A; of the tokens it takes 100 random masks, the
+published number of healing steps, and the mirror image. What the maps are measured against in normals (γ, and the
+spread of the tokens' maps) was measured the fast way and serves both, which can only favour the fast one.
 
 OUT.csv has a row a scan; rows that are there are not made again, and a table of another method, protocol or seed is
-refused. Scans that preparation refuses are left out: no way to a score sees them. At the end: AUROC of both ways and
-their paired difference, with intervals over subjects.
+refused (not one of another preset or training: begin a new table for it). Scans that preparation refuses are left out:
+no way to a score sees them. At the end: AUROC of both ways and their paired difference, with intervals over subjects.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ def main() -> None:
     parser.add_argument("protocol")
     for name in ("scans", "work", "out"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--preset")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     given = parser.parse_args()
     protocol = read_protocol(given.protocol)
     recipe = protocol.recipe_of(protocol.recipe)
-    row = MethodRow(name=given.method, methods=(given.method,), presets=(f"{given.method}-small",))
+    row = MethodRow(name=given.method, methods=(given.method,), presets=(given.preset or f"{given.method}-small",))
     cases = all_cases(protocol, {protocol.data[0].set: given.scans})
     ready = prepare_cases(cases, recipe, given.work / "prepared", jobs=1, report=print)
     own = (given.method, protocol.name, str(given.seed))
