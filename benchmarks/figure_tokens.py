@@ -25,7 +25,7 @@ from anomri.scope import first_look
 from anomri.simulate import lesion
 
 PANEL = 190
-TITLES = ("slice", "surprisal, nats", "healed", "perceptual difference", "fused, in spreads", "published union")
+TITLES = ("slice", "surprisal, nats", "healed", "perceptual difference", "fused, in spreads", "union")
 SOURCE = "OpenNeuro ds002748 (CC0), {name}; above as it is, below with a simulated lesion of 5 ml"
 
 

@@ -358,6 +358,15 @@ def test_what_a_model_does_not_keep_can_be_set():
     assert "lpips.safetensors" not in specs[0].config.model_dump_json()
 
 
+def test_a_file_that_settings_name_is_missed_before_any_scan_is_prepared(tmp_path):
+    scans = [FitInput(tmp_path / f"{n}.nii.gz", f"{n}", f"{n}") for n in range(30)]
+    settings = {"perceptual_file": str(tmp_path / "none"), "perceptual_sha256": "ab"}
+    for given, said in ((settings, "cannot be read"), ({"perceptual_sha256": "ab"}, "digest alone")):
+        with pytest.raises(ModelError, match=said):
+            fit(["tokens"], scans, tmp_path / "model", name="m", preset=["tokens-tiny"], settings=given)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_recipe_takes_the_place_of_the_presets_own():
     for name in ("brain-any", "pelvis-t2"):
         specs, recipe = branch_specs(["zatlas", "iqm1c"], ["zatlas-slices", None], {}, recipe=name)

@@ -50,6 +50,9 @@ class Config(BaseModel):
 
     least_normals: int = Field(default=2, ge=1)
 
+    def require_files(self) -> None:
+        """Raise what a fit would for files these settings name; called before any scan is prepared."""
+
     def of_fit(self) -> dict[str, object]:
         """The settings, as JSON holds them, that decide what `fit` leaves behind."""
         return self.model_dump(mode="json", exclude=set(self.reading_only))

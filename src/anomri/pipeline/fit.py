@@ -132,6 +132,8 @@ def fit(
     )
     preparation = recipe_named(recipe_name)
     require_replaceable(out)
+    for spec in specs:
+        spec.config.require_files()
     _require_enough(specs, [scan.subject for scan in scans], seed)
     fabric = _fabric(specs, device)
     _warn_of_few(len(scans), alarm_rate, report)

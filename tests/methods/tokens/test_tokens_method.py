@@ -24,6 +24,7 @@ from anomri.methods import METHODS
 from anomri.methods import tokens as tokens_module
 from anomri.methods.tokens import PRESETS, Cuts, Raw, Tokens, TokensConfig, scoring
 from anomri.methods.tokens.fitting import Course, fit_features, fit_tokenizer, fit_transformer
+from anomri.methods.tokens.marks import pooled
 from anomri.methods.tokens.perceptual import Lpips
 from anomri.methods.tokens.scoring import Networks, read_slices
 from anomri.methods.tokens.slices import Slices, Slicing
@@ -226,11 +227,39 @@ def test_the_clamped_score_counts_surprising_tokens_alone() -> None:
 
 
 def test_a_single_surprising_token_counts_whole_though_its_map_is_drawn_to_its_neighbours() -> None:
-    slicing = Slicing.of(tiny(), PEOPLE[0].scan.geometry.shape)
+    person = OTHERS[0]
+    method, raw = by_hand(person, score="clamped")
+    slicing, (x, y, z) = method._fitted()[1], three_places(person)[1]
     tokens = np.full((1, *slicing.grid), 2.0, dtype=np.float32)
-    tokens[0, 3, 4] = 8.25
-    assert (slicing.repeated(tokens) > 8.0).sum() == slicing.patch**2
-    assert not (slicing.upsampled(tokens) > 8.0).any()
+    tokens[0, x // slicing.patch, y // slicing.patch] = 4.2
+    raw.tokens[:], raw.surprisal[:] = 2.0, 2.0
+    raw.tokens[:, :, [z]], raw.surprisal[:, :, [z]] = (
+        slicing.stacked(each(tokens), [z])[:, :, [z]] for each in (slicing.repeated, slicing.upsampled)
+    )
+    seen = person.region.mask & (raw.tokens > 4.0)
+    assert seen.any()
+    assert not (raw.surprisal > 4.0).any()
+    assert method._reading(person, raw).score == pytest.approx(4.2 * seen.sum() / person.region.mask.sum())
+
+
+def test_each_cut_is_the_quantile_of_its_own_map_and_comes_back_from_the_state(method: Tokens) -> None:
+    raw = [method._raw(person, 0) for person in OTHERS]
+    again = Tokens.restore(method._config, method.state())
+    again._measure(OTHERS, raw)
+    inside = [person.region.mask for person in OTHERS]
+    maps = {
+        "tokens": [r.tokens for r in raw],
+        "surprisal": [r.surprisal for r in raw],
+        "z": [again._z("perceptual", pooled(r.perceptual, again._config.pool)) for r in raw],
+        "perceptual": [r.perceptual for r in raw],
+    }
+    expected = {
+        name: np.quantile(np.concatenate([m[region] for m, region in zip(values, inside, strict=True)]), 0.999)
+        for name, values in maps.items()
+    }
+    assert again._cuts._asdict() == pytest.approx(expected)
+    assert len(set(expected.values())) == 4
+    assert Tokens.restore(again._config, again.state())._cuts == again._cuts
 
 
 # Maps, by hand

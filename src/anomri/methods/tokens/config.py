@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from anomri.methods.method import Config
 from anomri.methods.tokens.masking import Blocks, Rates
+from anomri.methods.tokens.perceptual import read_lpips
 from anomri.methods.tokens.surprisal import slopes
 from anomri.methods.tokens.tokenizer import TokenizerShape
 from anomri.methods.tokens.transformer import TransformerShape
@@ -171,6 +172,11 @@ class TokensConfig(Config):
         if self.perceptual_file is not None and not self.perceptual_sha256:
             raise ValueError("a perceptual file needs its SHA-256")
         return self
+
+    def require_files(self) -> None:
+        """See `Config`: the perceptual weights, where they are not learnt."""
+        if self.perceptual_sha256:
+            read_lpips(self.perceptual_file, self.perceptual_sha256)
 
     def tokenizer(self, image: tuple[int, int]) -> TokenizerShape:
         """Sizes of the tokenizer for slices of `image`."""

@@ -153,7 +153,7 @@ def read_lpips(path: Path | None, sha256: str) -> Lpips:
     except (SafetensorError, RuntimeError) as error:
         raise ModelError(
             "the file does not hold VGG-16 with LPIPS weights",
-            remedy="Make it as docs/methods/tokens.md says.",
+            remedy="Make it as the page of the method says.",
             code="perceptual",
         ) from error
     network.requires_grad_(False)

@@ -85,7 +85,8 @@ def masked_surprisal(
     first : (B, S) codes.
     masks : (n, S) bool; the same for every slice.
     hidden : the code of a hidden token.
-    rows_at_once : rows of a forward pass; memory only, not the result, hangs on it.
+    rows_at_once : rows of a forward pass; memory only, not the result, hangs on it. Besides, each slice, mask and token
+        takes 16 bytes.
 
     Returns
     -------
