@@ -8,9 +8,10 @@ The published way takes a pass at every step of IterMask's phase A; of the token
 published number of healing steps, and the mirror image. What the maps are measured against in normals (γ, and the
 spread of the tokens' maps) was measured the fast way and serves both, which can only favour the fast one.
 
-OUT.csv has a row a scan; rows that are there are not made again, and a table of another method, protocol or seed is
+OUT.csv has a row a scan and seed; rows that are there are not made again, and a table of another method or protocol is
 refused (not one of another preset or training: begin a new table for it). Scans that preparation refuses are left out:
-no way to a score sees them. At the end: AUROC of both ways and their paired difference, with intervals over subjects.
+no way to a score sees them. At the end: AUROC of both ways and their paired difference over the scans that every seed
+in the table has, with intervals over subjects and seeds.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def main() -> None:
     ready = prepare_cases(cases, recipe, given.work / "prepared", jobs=1, report=print)
     own = (given.method, protocol.name, str(given.seed))
     lines = lines_of(given.out)
-    if any((line["method"], line["protocol"], line["seed"]) != own for line in lines):
-        raise SystemExit(f"{given.out} holds rows of another method, protocol or seed")
-    known = {line["case"] for line in lines}
+    if any((line["method"], line["protocol"]) != own[:2] for line in lines):
+        raise SystemExit(f"{given.out} holds rows of another method or protocol")
+    known = {line["case"] for line in lines if line["seed"] == own[2]}
     for fold in split(protocol, ready):
         tests = [one for one in fold.test if one.file is not None and one.case.case_id not in known]
         if not tests:
@@ -101,17 +102,24 @@ def append(out: Path, row: tuple[str, ...]) -> None:
 
 def compare(lines: list[dict[str, str]]) -> None:
     """Print AUROC and their paired difference."""
-    abnormal = np.array([line["abnormal"] == "1" for line in lines])
-    subjects = [line["subject"] for line in lines]
-    scores = {way: np.array([[float(line[way]) for line in lines]]) for way in ("fast", "published")}
+    seeds: dict[str, dict[str, dict[str, str]]] = {}
+    for line in lines:
+        seeds.setdefault(line["seed"], {})[line["case"]] = line
+    first, *others = seeds.values()
+    cases = [case for case in first if all(case in other for other in others)]
+    abnormal = np.array([first[case]["abnormal"] == "1" for case in cases])
+    subjects = [first[case]["subject"] for case in cases]
+    scores = {
+        way: np.array([[float(each[case][way]) for case in cases] for each in seeds.values()])
+        for way in ("fast", "published")
+    }
     rng = np.random.default_rng(0)
+    print(f"{len(cases)} scans, {abnormal.sum()} of them abnormal, {len(seeds)} seeds")
     for way, values in scores.items():
         found = bootstrap_interval(values, abnormal, subjects, auroc_of, rng=rng)
         print(f"{way}: AUROC {found.estimate:.3f} ({found.low:.3f}–{found.high:.3f})")
     gap = bootstrap_difference(scores["fast"], scores["published"], abnormal, subjects, auroc_of, rng=rng)
-    print(
-        f"fast less published: {gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f}); {abnormal.sum()} abnormal scans"
-    )
+    print(f"fast less published: {gap.estimate:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})")
 
 
 if __name__ == "__main__":
