@@ -65,11 +65,12 @@ def test_the_commitment_is_the_sum_over_levels() -> None:
 
 
 def test_the_gradient_passes_straight_through_and_commits() -> None:
-    made, given_ = quantiser().eval(), vectors().requires_grad_()
-    found = made(given_)
-    weight = torch.randn(found.vectors.shape, generator=torch.Generator().manual_seed(3))
-    (slope,) = torch.autograd.grad((found.vectors * weight).sum(), given_, retain_graph=True)
-    assert torch.equal(slope, weight)
+    made, given_ = quantiser(), vectors().requires_grad_()
+    weight = torch.randn(given_.shape, generator=torch.Generator().manual_seed(3))
+    for mode in (made.train(), made.eval()):
+        found = mode(given_)
+        (slope,) = torch.autograd.grad((found.vectors * weight).sum(), given_, retain_graph=True)
+        assert torch.equal(slope, weight)
     # Of both levels' mean squares, the codes held fast.
     (pull,) = torch.autograd.grad(found.commitment, given_)
     first = made.codebooks[0][found.indices[..., 0]]

@@ -281,8 +281,7 @@ def by_hand(person: Prepared, **changes: object) -> tuple[Tokens, Raw]:
 def three_places(person: Prepared) -> list[tuple[int, int, int]]:
     # Apart from one another and within.
     places = np.argwhere(ndimage.binary_erosion(person.region.mask, iterations=4))
-    chosen = [tuple(int(n) for n in places[k]) for k in (0, len(places) // 2, len(places) - 1)]
-    return [(x, y, z) for x, y, z in chosen]
+    return [(int(x), int(y), int(z)) for x, y, z in places[[0, len(places) // 2, -1]]]
 
 
 def test_the_union_marks_what_is_surprising_or_looks_different_and_stands_out() -> None:

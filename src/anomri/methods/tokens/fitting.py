@@ -264,7 +264,7 @@ def _batches(count: int, size: int, every: int, make: Callable[[NDArray[np.intp]
     def chosen(indices: NDArray[np.intp], seed: int, epoch: int) -> Batch:
         return make((indices * every + epoch) % count, seed, epoch)
 
-    return Batches(visited, size, chosen if every > 1 else make)
+    return Batches(visited, size, chosen)
 
 
 def _parts(arrays: Sequence[NDArray[np.float32]], size: int) -> list[Batch]:
