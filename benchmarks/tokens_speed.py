@@ -6,7 +6,8 @@
 The first measures processor time at the published sizes, with random weights, since time does not hang on them. The
 published score has the published passes: Monte Carlo, healing of the slice and of its mirror image, inpainting; an
 image is encoded once in it, not five times. Limits: surprisal 1/8 of the published one's time (brain), the whole score
-0.3 of it without and 0.5 with the mirrored healing, and each 1.7 × counted operations ÷ the rate of a matrix product.
+0.3 of it without and 0.5 with the mirrored healing, and each 1.7 × counted operations ÷ the rate of a matrix product. A
+second table splits the work into its stages.
 
 The second says, for a fitted model, how the exact cover's surprisal of a scan goes with that of 2,000 random masks, and
 how far off as many random masks, 50 and 100 of them are.
@@ -18,9 +19,12 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from anomri import io
@@ -37,6 +41,7 @@ from anomri.methods.tokens.surprisal import (
     slopes,
 )
 from anomri.methods.tokens.tokenizer import Tokenizer
+from anomri.methods.tokens.tokenizer import _EncoderLayer as EncoderLayer
 from anomri.methods.tokens.transformer import TokenTransformer
 from anomri.models import Model
 from anomri.preparation import prepare
@@ -52,6 +57,7 @@ ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attenti
 # Halves of the checkerboards that the published score heals, of the slice and of its mirror image.
 HALVES = {"brain": ((4, False),), "pelvis": ((2, False), (2, True))}
 MANY = 2000
+REPEATS = 20
 
 
 def main() -> None:
@@ -112,6 +118,43 @@ def costs(size: str, count: int) -> None:
         seconds[name] = (time.process_time() - start) / count
         share, over = seconds[name] / seconds[opponent], seconds[name] / (operations / rate)
         print(f"| {name} | {seconds[name]:.2f} | {share:.3f} | {operations / 1e12:.3f} | {over:.2f} |", flush=True)
+    stages(networks, slices)
+
+
+def stages(networks: Networks, slices: Slices) -> None:
+    """One table: seconds a slice of each stage, and against counted operations."""
+    _, tokenizer, transformer = networks
+    shape = transformer.shape
+    pixels, at = torch.from_numpy(slices.pixels[:1]), torch.from_numpy(slices.positions[:1])
+    codes = tokenizer.encode(pixels).indices
+    one, two = codes.unbind(dim=-1)
+    heads = torch.randn(3, 1, shape.heads, one.shape[1], shape.width // shape.heads)
+
+    def attend() -> None:
+        for _ in range(shape.depth):
+            functional.scaled_dot_product_attention(*heads)
+
+    work: dict[str, Callable[[], object]] = {
+        "encoding": lambda: tokenizer.encode(pixels),
+        "encoding, PyTorch's attention in use": lambda: tokenizer.encode(pixels),
+        "decoding": lambda: tokenizer.decode_codes(codes),
+        "a pass of the transformer": lambda: transformer(one, two, 0, at),
+        "its attention": attend,
+        "perceptual map": lambda: perceptual_map(networks.features, pixels, pixels),
+    }
+    print("\n| stage | s a slice | time ÷ (operations ÷ rate) |\n| --- | --- | --- |")
+    for name, stage in work.items():
+        layer = nn.TransformerEncoderLayer.forward if "PyTorch" in name else EncoderLayer.forward
+        with torch.inference_mode(), patch.object(EncoderLayer, "forward", layer):
+            with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
+                stage()
+            rate = matrix_rate()
+            start = time.process_time()
+            for _ in range(REPEATS):
+                stage()
+        seconds = (time.process_time() - start) / REPEATS
+        over = "–" if "PyTorch" in name else f"{seconds / (counter.get_total_flops() / rate):.2f}"
+        print(f"| {name} | {seconds:.3f} | {over} |", flush=True)
 
 
 def random_networks(config: TokensConfig) -> Networks:
