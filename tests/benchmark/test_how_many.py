@@ -13,6 +13,7 @@ from anomri.benchmark.cases import NORMAL, Case
 from anomri.benchmark.folds import Fold
 from anomri.benchmark.preparing import Ready
 from anomri.benchmark.protocol import MethodRow
+from anomri.benchmark.results import Entry
 from anomri.benchmark.run import run_benchmark
 from anomri.benchmark.scoring import fit_and_score, jobs_of
 from anomri.core.prepared import Prepared
@@ -69,3 +70,27 @@ def test_an_image_that_trained_a_model_never_calibrates_it(monkeypatch: pytest.M
     jobs = jobs_of(small_protocol(normals=(5,), seeds=(0,)), ROWS[0], [fold], recipe_sha256="r", folder=tmp_path)
     with pytest.raises(DataLeak, match="one image"):
         fit_and_score(jobs, processes=1, fit_only=False, report=print)
+
+
+@pytest.mark.parametrize(
+    ("known", "rate"),
+    [
+        ({5: (0.2,), 20: (0.05, 0.1, 0.2)}, 0.2),
+        ({10: (0.1, 0.2), 20: (0.05, 0.1, 0.2)}, 0.1),
+        ({20: (0.05, 0.1, 0.2)}, 0.05),
+        ({5: (), 20: (0.1,)}, 0.1),
+        ({5: ()}, 0.05),
+    ],
+)
+def test_the_headline_is_at_a_rate_that_every_number_of_normals_can_show(
+    known: dict[int, tuple[float, ...]], rate: float
+) -> None:
+    protocol = small_protocol(normals=tuple(known), rates=(0.05, 0.1, 0.2))
+    entries = [
+        Entry("atlas", n, NORMAL, f"false alarms at {r:g}", 0.0 if r in can else float("nan"))
+        for n, can in known.items()
+        for r in protocol.rates
+    ]
+    # A row that is left out has no say.
+    entries.append(Entry("fussy", 3, NORMAL, "left out", float("nan")))
+    assert report.headlines(protocol, entries)[0][0] == f"sensitivity at {rate:g}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomri.benchmark.protocol import Protocol, read_protocol, shipped_protocols
+from anomri.benchmark.protocol import MethodRow, Protocol, read_protocol, shipped_protocols
 from anomri.benchmark.rows import BASELINES, rows_of
 from anomri.datasets.catalogue import DATASETS
 from anomri.errors import InputError
@@ -34,11 +34,21 @@ def test_every_baseline_stands_in_every_table(name: str) -> None:
     protocol = read_protocol(name)
     rows = rows_of(protocol)
     assert len({row.name for row in rows}) == len(rows)
-    wanted = {(m, p) for _, m, p in BASELINES if protocol.unit == "slice" or m != "baseline-position"}
-    stand = {
-        (m, row.presets[i] if row.presets else load_preset(m)[0]) for row in rows for i, m in enumerate(row.methods)
-    }
-    assert wanted <= stand
+    stand = {row.name: row for row in rows}
+    for name, method, preset in BASELINES:
+        if protocol.unit == "slice" or method != "baseline-position":
+            (spec,) = stand[name].specs()
+            assert (spec.method, spec.preset, stand[name].baseline) == (method, preset, True)
+
+
+def test_a_row_by_the_name_of_a_baseline_stands_for_it_and_no_other_row_does() -> None:
+    shipped = read_protocol("t1-lesions")
+    smooth = MethodRow(name="atlas, smooth", methods=("zatlas",), settings={"sigma_mm": 4.0})
+    own = MethodRow(name="B5 atlas", methods=("zatlas",), settings={"least_normals": 4}, baseline=True)
+    rows = rows_of(shipped.model_copy(update={"methods": (smooth, own)}))
+    assert len(rows) == len(rows_of(shipped)) - len(shipped.methods) + 1
+    assert [row.settings for row in rows if row.name == "B5 atlas"] == [{"least_normals": 4}]
+    assert next(row for row in rows_of(shipped.model_copy(update={"methods": (smooth,)})) if row.name == "B5 atlas")
 
 
 def test_both_t1_protocols_share_scans_split_and_methods_so_that_one_training_serves_both() -> None:

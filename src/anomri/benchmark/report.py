@@ -29,9 +29,17 @@ _RATE = 0.05
 
 
 def headlines(protocol: Protocol, entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
-    """Metric and title of each readable table, the operating point first: of the rates that the normals can show."""
-    shown = {e.metric for e in entries if np.isfinite(e.value)}
-    rates = [r for r in protocol.rates if f"false alarms at {r:g}" in shown] or list(protocol.rates)
+    """Metric and title of each readable table, the operating point first: a rate that any number of normals shows."""
+    shown: dict[str, dict[int | None, bool]] = {}
+    for e in entries:
+        of_metric = shown.setdefault(e.metric, {})
+        of_metric[e.normals] = of_metric.get(e.normals, False) or bool(np.isfinite(e.value))
+    promised = {r: shown.get(f"false alarms at {r:g}", {}).values() for r in protocol.rates}
+    rates = (
+        [r for r, by_number in promised.items() if by_number and all(by_number)]
+        or [r for r, by_number in promised.items() if any(by_number)]
+        or list(protocol.rates)
+    )
     rate = min(rates, key=lambda r: abs(r - _RATE))
     allowances = allowances_of(protocol.recipe_of(protocol.recipe))
     return (

@@ -6,8 +6,8 @@ from anomri.benchmark.protocol import MethodRow, Protocol
 
 __all__ = ["BASELINES", "rows_of"]
 
-# Numbered as in the design of the evaluation; B5 is the atlas, which every protocol on volumes names itself, and B9 is
-# the source classifier, which learns from both classes and so is computed with the table (`anomri.benchmark.source`).
+# Numbered as in the design of the evaluation; B9 is the source classifier, which learns from both classes and so is
+# computed with the table (`anomri.benchmark.source`).
 BASELINES: tuple[tuple[str, str, str], ...] = (
     ("B0 random", "baseline-constant", "baseline-random"),
     ("B1 volume", "baseline-volume", "baseline-volume"),
@@ -25,11 +25,14 @@ BASELINES: tuple[tuple[str, str, str], ...] = (
 
 
 def rows_of(protocol: Protocol) -> tuple[MethodRow, ...]:
-    """The protocol's rows, then every baseline it does not name itself; slice position only where slices have one."""
-    named = {(row.methods, row.presets) for row in protocol.methods}
+    """The protocol's rows, then every baseline; slice position only where slices have one.
+
+    A row of the protocol by a baseline's name stands for it, with other settings for instance.
+    """
+    named = {row.name for row in protocol.methods}
     baselines = tuple(
         MethodRow(name=name, methods=(method,), presets=(preset,), baseline=True)
         for name, method, preset in BASELINES
-        if ((method,), (preset,)) not in named and (protocol.unit == "slice" or method != "baseline-position")
+        if name not in named and (protocol.unit == "slice" or method != "baseline-position")
     )
     return (*protocol.methods, *baselines)
