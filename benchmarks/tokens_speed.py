@@ -3,14 +3,14 @@
     OMP_NUM_THREADS=1 python benchmarks/tokens_speed.py [--sizes brain pelvis] [--slices 8]
     OMP_NUM_THREADS=1 python benchmarks/tokens_speed.py --model MODEL --scan SCAN
 
-The first measures processor time at the published sizes, with random weights, since time does not hang on them. The
-published score has the published passes: Monte Carlo, healing of the slice and of its mirror image, inpainting; an
+The first command measures processor time at the published sizes, with random weights, since time does not hang on them.
+The published score has the published passes: Monte Carlo, healing of the slice and of its mirror image, inpainting; an
 image is encoded once in it, not five times. Limits: surprisal 1/8 of the published one's time (brain), the whole score
 0.3 of it without and 0.5 with the mirrored healing, and each 1.7 × counted operations ÷ the rate of a matrix product. A
-second table splits the work into its stages.
+further table splits the work into its stages.
 
-The second says, for a fitted model, how the exact cover's surprisal of a scan goes with that of 2,000 random masks, and
-how far off as many random masks, 50 and 100 of them are.
+The second command says, for a fitted model, how the exact cover's surprisal of a scan goes with that of 2,000 random
+masks, and how far off as many random masks, 50 and 100 of them are.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def stages(networks: Networks, slices: Slices) -> None:
 
     work: dict[str, Callable[[], object]] = {
         "encoding": lambda: tokenizer.encode(pixels),
-        "encoding, PyTorch's attention in use": lambda: tokenizer.encode(pixels),
+        "encoding, PyTorch's fused layer": lambda: tokenizer.encode(pixels),
         "decoding": lambda: tokenizer.decode_codes(codes),
         "a pass of the transformer": lambda: transformer(one, two, 0, at),
         "its attention": attend,
