@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from anomri.benchmark import report, run, scoring
+from anomri.benchmark import curves, report, run, scoring
 from anomri.benchmark.cases import NORMAL, Case
 from anomri.benchmark.folds import Fold
 from anomri.benchmark.preparing import Ready
 from anomri.benchmark.protocol import MethodRow
-from anomri.benchmark.results import Entry
+from anomri.benchmark.results import Entry, Results
 from anomri.benchmark.run import run_benchmark
 from anomri.benchmark.scoring import fit_and_score, jobs_of
 from anomri.core.prepared import Prepared
@@ -94,3 +94,14 @@ def test_the_headline_is_at_a_rate_that_every_number_of_normals_can_show(
     # A row that is left out has no say.
     entries.append(Entry("fussy", 3, NORMAL, "left out", float("nan")))
     assert report.headlines(protocol, entries)[0][0] == f"sensitivity at {rate:g}"
+
+
+def test_the_plots_show_the_models_that_learnt_from_the_most_normals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def results(normals: int | None) -> Results:
+        return Results(ROWS[0], normals, (), {0: {}}, {}, {}, {}, {}, ())
+
+    drawn: list[list[int | None]] = []
+    monkeypatch.setattr(curves, "_plot", lambda table, *_rest: drawn.append([r.normals for r in table]))
+    curves.curves(small_protocol(normals=(5, 10)), [results(5), results(10), results(None)])
+    curves.curves(small_protocol(), [results(None)])
+    assert drawn == [[10, None], [None]]

@@ -25,7 +25,12 @@ _MOST_CELLS = 6
 
 
 def curves(protocol: Protocol, table: Sequence[Results]) -> list[tuple[str, Markup]]:
-    """Title and SVG of each plot; of the pooled cells, or of the first few where nothing is pooled."""
+    """Title and SVG of each plot; of the pooled cells, or of the first few where nothing is pooled.
+
+    Where the protocol varies the number of normals, of the models that learnt from the most.
+    """
+    if protocol.normals is not None:
+        table = [r for r in table if r.normals in (None, max(protocol.normals))]
     cells = list(dict.fromkeys(c for r in table for c in cells_of(r)))
     pooled = [c for c in cells if c.startswith("all ")]
     plots = []
