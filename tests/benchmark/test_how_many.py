@@ -79,10 +79,11 @@ def test_an_image_that_trained_a_model_never_calibrates_it(monkeypatch: pytest.M
         ({10: (0.1, 0.2), 20: (0.05, 0.1, 0.2)}, 0.1),
         ({20: (0.05, 0.1, 0.2)}, 0.05),
         ({5: (), 20: (0.1,)}, 0.1),
+        ({5: (), 10: (0.2,), 20: (0.05, 0.1, 0.2)}, 0.2),
         ({5: ()}, 0.05),
     ],
 )
-def test_the_headline_is_at_a_rate_that_every_number_of_normals_can_show(
+def test_the_headline_is_at_a_rate_that_the_most_numbers_of_normals_can_show(
     known: dict[int, tuple[float, ...]], rate: float
 ) -> None:
     protocol = small_protocol(normals=tuple(known), rates=(0.05, 0.1, 0.2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,18 +30,13 @@ _RATE = 0.05
 
 
 def headlines(protocol: Protocol, entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
-    """Metric and title of each readable table, the operating point first: a rate that any number of normals shows."""
-    shown: dict[str, dict[int | None, bool]] = {}
-    for e in entries:
-        of_metric = shown.setdefault(e.metric, {})
-        of_metric[e.normals] = of_metric.get(e.normals, False) or bool(np.isfinite(e.value))
-    promised = {r: shown.get(f"false alarms at {r:g}", {}).values() for r in protocol.rates}
-    rates = (
-        [r for r, by_number in promised.items() if by_number and all(by_number)]
-        or [r for r, by_number in promised.items() if any(by_number)]
-        or list(protocol.rates)
-    )
-    rate = min(rates, key=lambda r: abs(r - _RATE))
+    """Metric and title of each readable table, the operating point first.
+
+    Its rate is the one that the most numbers of normals can show, and of those the nearest to 5 %.
+    """
+    shown = {(e.metric, e.normals) for e in entries if np.isfinite(e.value)}
+    able = Counter(metric for metric, _ in shown)
+    rate = max(protocol.rates, key=lambda r: (able[f"false alarms at {r:g}"], -abs(r - _RATE)))
     allowances = allowances_of(protocol.recipe_of(protocol.recipe))
     return (
         (
